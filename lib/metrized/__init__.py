@@ -1,0 +1,7 @@
+"""Metrized deep learning: modules that know their own derivatives, norms and step sizes."""
+from importlib.metadata import PackageNotFoundError, version
+
+try:
+    __version__ = version("metrized")
+except PackageNotFoundError:  # a checkout on sys.path, not installed
+    __version__ = "0+unknown"

@@ -1,0 +1,89 @@
+"""Which array library an array belongs to, and how to move arrays between host and device.
+
+All code above this file writes the plain NumPy API on `namespace(x)`, so NumPy and CuPy arrays take the same path.
+"""
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = Any
+"""An array of NumPy or CuPy."""
+
+
+def namespace(x: Array) -> ModuleType:
+    """The library (numpy or cupy) whose functions accept `x`; plain Python numbers belong to numpy."""
+    top = type(x).__module__.partition(".")[0]
+    return np if top in ("builtins", "numpy") else sys.modules[top]
+
+
+def is_array(x) -> bool:
+    """Whether `x` is an array: something with a shape and a dtype."""
+    return hasattr(x, "shape") and hasattr(x, "dtype")
+
+
+def is_float(x: Array) -> bool:
+    """Whether `x` holds real floating-point numbers."""
+    return x.dtype.kind == "f"
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` on the host."""
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def to_device(x: Array, device: str = "cpu") -> Array:
+    """`x` on `device`, "cpu" (NumPy) or "gpu" (CuPy).
+
+    Raises ValueError for another device, RuntimeError where CuPy is not installed or finds no usable GPU.
+    """
+    if device == "cpu":
+        return to_numpy(x)
+    if device != "gpu":
+        raise ValueError(f'device is {device!r}; expected "cpu" or "gpu"')
+    return cupy().asarray(x)
+
+
+def cupy() -> ModuleType:
+    """The module cupy, once it is certain that it works here.
+
+    Raises RuntimeError, with different words, when it is not installed and when it is but finds no GPU.
+    """
+    try:
+        import cupy
+    except ImportError:
+        raise RuntimeError('device "gpu" needs CuPy, which is not installed; pip install "metrized[gpu]", or use device="cpu"') from None
+    if not cupy.is_available():
+        raise RuntimeError('device "gpu": CuPy is installed but finds no usable NVIDIA GPU or driver here; use device="cpu"')
+    return cupy
+
+
+def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:
+    """Standard normal numbers of `shape`, drawn in float64 on the host and then cast, so that every dtype and device gets the same ones."""
+    return rng.standard_normal(shape).astype(dtype)
+
+
+def matches(a, b) -> bool:
+    """Whether a nest of tuples, arrays and None has the same shapes as another."""
+    if isinstance(a, tuple) or isinstance(b, tuple):
+        return isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b) and all(map(matches, a, b))
+    return getattr(a, "shape", None) == getattr(b, "shape", None)
+
+
+def shapes(x) -> str:
+    """The shapes in a nest of tuples and arrays, in words for an error message."""
+    return "(" + ", ".join(map(shapes, x)) + ")" if isinstance(x, tuple) else str(list(getattr(x, "shape", ()))) if is_array(x) else type(x).__name__
+
+
+def add(a, b):
+    """Sum of two nests of tuples and arrays of the same structure; None stands for zero."""
+    if a is None or b is None:
+        return b if a is None else a
+    return tuple(map(add, a, b)) if isinstance(a, tuple) else a + b
+
+
+def zeros_like(x):
+    """Zeros in the shape of a nest of tuples and arrays."""
+    return tuple(map(zeros_like, x)) if isinstance(x, tuple) else namespace(x).zeros_like(x)

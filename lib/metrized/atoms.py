@@ -1,0 +1,182 @@
+"""Atoms: the modules that hold weights. Everything about them is declared by hand: value, push, pull, norm and initial weights."""
+from collections.abc import Callable
+from math import sqrt
+
+import numpy as np
+
+from .arrays import Array, add, namespace, normal, shapes
+from .linalg import polar as exact_polar
+from .modules import Atom
+from .norms import Positions, RMSOperator, RowRMS, Scaled, Spectral
+from .vectors import Covector, Vector
+
+
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], dtype=np.float32) -> np.ndarray:
+    """Random matrices [..., m, n] whose singular values are all 1."""
+    return exact_polar(normal(rng, shape, np.float64)).astype(dtype)
+
+
+def transpose(X: Array) -> Array:
+    """X with its last two axes exchanged, without a copy."""
+    return namespace(X).swapaxes(X, -1, -2)
+
+
+def rows(x: Array, W: Array) -> Array:
+    """x [..., n] as a stack of rows [M, n], or [K, M, n] where the weights W are an ensemble [K, m, n]."""
+    return x.reshape(x.shape[:W.ndim - 2] + (-1, x.shape[-1]))
+
+
+def shared(dx: Array, x: Array) -> Array:
+    """dx in the shape of x: summed over the networks of an ensemble where they shared x."""
+    return dx.sum(0, keepdims=True) if dx.shape != x.shape and len(x) == 1 else dx
+
+
+def apply(x: Array, W: Array) -> Array:
+    """x W^T, every row of x [..., n] by the same W [m, n], or network by network for W [K, m, n]."""
+    y = rows(x, W) @ transpose(W)
+    return y.reshape(y.shape[:W.ndim - 2] + x.shape[W.ndim - 2:-1] + y.shape[-1:])
+
+
+class Bilinear(Atom):
+    """An atom that is linear in x and linear in W. Subclasses write value(x, W) and transposed(dy, x, W, need_dx) -> (dx, dW)."""
+
+    sharpness = (0.0, 1.0, 0.0)  # d^2 y = dx dW + dx' dW': nothing but the mixed term
+
+    def forward(self, x, w):
+        W = self.weight(w)
+        self.agree(x, W, self.shape[-1])
+        return self.value(x, W)
+
+    def linearize(self, x, w):
+        W = self.weight(w)
+
+        def push(dx, dw):  # dy = B(dx, W) + B(x, dW)
+            return add(None if dx is None else self.value(dx, W), None if dw is None else self.value(x, self.weight(dw)))
+
+        def pull(dy, need_dx=True):
+            dx, dW = self.transposed(dy, x, W, need_dx)
+            return shared(dx, x) if need_dx else None, Covector(dW)
+
+        return self.forward(x, w), push, pull
+
+
+class Linear(Bilinear):
+    """y = x W^T, without a bias; x: [..., fan_in], W: [fan_out, fan_in], y: [..., fan_out].
+
+    norm = sqrt(fan_in / fan_out) * largest singular value, the largest rms(W x) / rms(x). Starts orthogonal. `polar` orthogonalizes gradients.
+    """
+
+    def __init__(self, fan_out: int, fan_in: int, polar: Callable[[Array], Array] = exact_polar):
+        self.shape = (fan_out, fan_in)
+        self.norm = RMSOperator(self.shape, polar)
+
+    def initialize(self, rng, dtype=np.float32):
+        fan_out, fan_in = self.shape
+        return Vector(orthogonal(rng, self.shape, dtype) * sqrt(fan_out / fan_in))
+
+    def value(self, x, W):
+        return apply(x, W)
+
+    def transposed(self, dy, x, W, need_dx):  # dx = dy W,  dW = dy^T x
+        return apply(dy, transpose(W)) if need_dx else None, transpose(rows(dy, W)) @ rows(x, W)
+
+
+class Embed(Atom):
+    """y = row x of W; x: integers [...] from 0 to n - 1, W: [n, d], y: [..., d]. Its input is data: pull gives None for dx.
+
+    norm = largest RMS of a row. Rows start random with RMS 1. With an ensemble, x has a leading axis of length 1 or K.
+    """
+
+    sharpness = (0.0, 1.0, 0.0)
+
+    def __init__(self, d: int, n: int):
+        self.shape = (n, d)
+        self.norm = RowRMS(self.shape)
+
+    def initialize(self, rng, dtype=np.float32):
+        W = normal(rng, self.shape, np.float64)
+        return Vector((W / np.sqrt((W * W).mean(-1, keepdims=True))).astype(dtype))
+
+    def _check(self, x, W):
+        if getattr(x, "dtype", None) is None or x.dtype.kind not in "iu":
+            raise TypeError(f"{self} expects an array of integers, got {getattr(x, 'dtype', type(x).__name__)}")
+        if x.size and not (0 <= int(x.min()) and int(x.max()) < self.shape[0]):
+            raise ValueError(f"{self} expects integers from 0 to {self.shape[0] - 1}, got {int(x.min())} to {int(x.max())}")
+        self.agree_ensemble(x, W)
+
+    def _index(self, x, W):
+        """What picks the rows x of W: for an ensemble, each network's own."""
+        if W.ndim == 2:
+            return x
+        return namespace(x).arange(len(W)).reshape((-1,) + (1,) * (x.ndim - 1)), x
+
+    def forward(self, x, w):
+        W = self.weight(w)
+        self._check(x, W)
+        return W[self._index(x, W)]
+
+    def linearize(self, x, w):
+        W = self.weight(w)
+
+        def push(dx, dw):
+            return None if dw is None else self.weight(dw)[self._index(x, W)]
+
+        def pull(dy, need_dx=True):  # row i of dW gathers the dy of every place where x = i
+            dW = namespace(W).zeros_like(W)
+            namespace(W).add.at(dW, self._index(x, W), dy)
+            return None, Covector(dW)
+
+        return self.forward(x, w), push, pull
+
+    def __repr__(self):
+        return f"Embed({self.shape[1]}, {self.shape[0]})"
+
+
+class Conv2D(Bilinear):
+    """y[i, j] = sum over kernel positions (a, b) of x[i + a - pad, j + b - pad] W[a, b]^T; zeros beyond the border, no bias.
+
+    x: [..., height, width, fan_in], W: [k, k, fan_out, fan_in], y: [..., height, width, fan_out].
+    norm = k^2 sqrt(fan_in / fan_out) * the largest spectral norm of a W[a, b]. Each W[a, b] starts orthogonal.
+    """
+
+    def __init__(self, fan_out: int, fan_in: int, k: int = 3, polar: Callable[[Array], Array] = exact_polar):
+        self.shape = (k, k, fan_out, fan_in)
+        self.norm = Scaled(k * k, Positions(RMSOperator((fan_out, fan_in), polar), self.shape))
+
+    def initialize(self, rng, dtype=np.float32):
+        k, _, fan_out, fan_in = self.shape
+        return Vector(orthogonal(rng, self.shape, dtype) * (sqrt(fan_out / fan_in) / k ** 2))
+
+    def __repr__(self):
+        return f"Conv2D({self.shape[2]}, {self.shape[3]}, k={self.shape[0]})"
+
+    def agree(self, x, W, features):
+        super().agree(x, W, features)
+        if x.ndim < 3 + (W.ndim > 4):
+            raise ValueError(f"{self} expects x of shape [..., height, width, {features}], got {shapes(x)}")
+
+    def windows(self, x):
+        """For each kernel position (a, b): the slice of the padded x that meets W[a, b]."""
+        height, width = x.shape[-3:-1]
+        return [((a, b), (..., slice(a, a + height), slice(b, b + width), slice(None))) for a, b in np.ndindex(self.shape[:2])]
+
+    def pad(self, x):
+        """x [..., height, width, fan_in] with k - 1 rows and columns of zeros around it."""
+        margin = ((self.shape[0] - 1) // 2, self.shape[0] // 2)
+        return namespace(x).pad(x, [(0, 0)] * (x.ndim - 3) + [margin, margin, (0, 0)])
+
+    def value(self, x, W):
+        padded = self.pad(x)
+        return sum(apply(padded[window], W[..., a, b, :, :]) for (a, b), window in self.windows(x))
+
+    def transposed(self, dy, x, W, need_dx):  # as Linear at every kernel position, gathered where the window came from
+        padded, before = self.pad(x), (self.shape[0] - 1) // 2
+        dW = namespace(W).zeros_like(W)
+        dpadded = namespace(x).zeros(dy.shape[:-3] + padded.shape[-3:], dtype=x.dtype) if need_dx else None
+        for (a, b), window in self.windows(x):
+            W_ab = W[..., a, b, :, :]
+            dW[..., a, b, :, :] = transpose(rows(dy, W_ab)) @ rows(padded[window], W_ab)
+            if need_dx:
+                dpadded[window] += apply(dy, transpose(W_ab))
+        height, width = x.shape[-3:-1]
+        return dpadded[..., before:before + height, before:before + width, :] if need_dx else None, dW

@@ -1,0 +1,34 @@
+"""Curvature of an objective: sharpness, spectrum, quadratic model and the gap of a majorization."""
+from collections.abc import Callable
+
+import numpy as np
+
+from .arrays import normal, namespace
+from .linalg import lanczos
+from .norms import Norm
+from .objective import Objective
+from .vectors import Vector
+
+
+def spectrum(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
+    """Ritz values [k] and vectors [size, k] of the Hessian at w by `steps` Lanczos steps; the outermost ones converge first."""
+    flat = w.flatten()
+    start = namespace(flat).asarray(normal(rng, flat.shape, flat.dtype))
+    return lanczos(lambda v: objective.hessian(w, w.unflatten(v)).flatten(), start, steps)
+
+
+def sharpness(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> float:
+    """The largest eigenvalue of the Hessian at w (not the largest in absolute value): gradient descent is stable below 2 / sharpness."""
+    return float(spectrum(objective, w, rng, steps)[0][-1])
+
+
+def quadratic_model(objective: Objective, w: Vector) -> Callable[[Vector], float]:
+    """dw -> L(w) + <g, dw> + 1/2 <H dw, dw>, the loss to second order."""
+    value, g = objective.value_and_grad(w)
+    return lambda dw: value + g @ dw + 0.5 * (objective.hessian(w, dw) @ dw)
+
+
+def majorization_gap(objective: Objective, w: Vector, dw: Vector, norm: Norm, sharpness: float) -> float:
+    """L(w) + <g, dw> + sharpness/2 norm(dw)^2 - L(w + dw): nonnegative for every dw if the norm and the sharpness majorize the loss at w."""
+    value, g = objective.value_and_grad(w)
+    return value + g @ dw + 0.5 * sharpness * norm(dw) ** 2 - objective(w + dw)

@@ -1,0 +1,99 @@
+"""Lecture 10's experiment: does the best step size stay put when a network gets wider?
+
+    python -m metrized.examples.width          computes what is missing of results/width.json, some twenty minutes on two cores
+"""
+import json
+from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
+from math import sqrt
+
+import numpy as np
+
+from .. import data, sweeps
+from ..arrays import normal
+from ..compounds import MLP
+from ..linalg import polar
+from ..losses import SquareError
+from ..modules import Module
+from ..norms import Euclidean, FanScaled, Frobenius, Layerwise, RMSOperator
+from ..objective import Objective
+from ..optimizers import Adam, NormalizedDescent, SteepestDescent
+from ..schedules import linear
+from ..train import Diverged, descend
+from ..vectors import Vector
+
+WIDTHS = (32, 64, 128, 256, 512, 1024)
+SEEDS = (0, 1, 2)
+STEPS, BATCH = 60, 128
+
+
+def he(net: Module, rng: np.random.Generator) -> Vector:
+    """Independent N(0, 2 / fan_in): the standard start for ReLU. He et al. 2015."""
+    return net.initialize(rng).map(lambda W: normal(rng, W.shape) * sqrt(2 / W.shape[1]))
+
+
+def spectral(net: Module, rng: np.random.Generator) -> Vector:
+    """Gaussian matrices, each divided by its RMS -> RMS norm."""
+    return Layerwise(RMSOperator()).normalize(he(net, rng))
+
+
+def orthogonal(net: Module, rng: np.random.Generator) -> Vector:
+    """All singular values equal and RMS -> RMS norm 1."""
+    return net.initialize(rng)
+
+
+METHODS: dict[str, tuple[Callable, Callable]] = {  # start of the weights, and rule for a step size
+    "SGD": (he, lambda net, eta: SteepestDescent(Euclidean(), sharpness=1 / eta)),
+    "Adam": (he, lambda net, eta: Adam(eta)),
+    "Frobenius": (he, lambda net, eta: NormalizedDescent(Layerwise(Frobenius()), eta)),
+    "spectral": (spectral, lambda net, eta: NormalizedDescent(Layerwise(RMSOperator()), eta)),
+    "dualized": (orthogonal, lambda net, eta: SteepestDescent(net.norm, step_size=eta)),
+    "SGD, orthogonal start": (orthogonal, lambda net, eta: SteepestDescent(Euclidean(), sharpness=1 / eta)),
+    "Adam, orthogonal start": (orthogonal, lambda net, eta: Adam(eta)),
+    "dualized, He start": (he, lambda net, eta: SteepestDescent(net.norm, step_size=eta)),
+    "Frobenius with fans": (orthogonal, lambda net, eta: NormalizedDescent(Layerwise(FanScaled(Frobenius())), eta)),
+}
+GRIDS = {  # log2 of the step sizes tried
+    "SGD": range(-8, 3), "SGD, orthogonal start": range(-6, 5), "Adam": range(-13, -3), "Adam, orthogonal start": range(-12, -2),
+    "Frobenius": range(-6, 5), "Frobenius with fans": range(-5, 5), "spectral": range(-5, 5), "dualized": range(-5, 4), "dualized, He start": range(-5, 4),
+}
+
+
+def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS) -> dict:
+    """Train a three-layer network on Fashion-MNIST; its loss on 1000 training images at the end, inf where it diverged."""
+    rng = np.random.default_rng(seed)
+    images = data.load("fashion")
+    (x, _), t = data.standardize(images.train_x), data.one_hot(images.train_y)
+    start, rule = METHODS[method]
+    net = MLP(10, width, width, x.shape[1], polar=partial(polar, rank=BATCH))  # a gradient of 128 images has rank 128
+    batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng))
+    try:
+        *_, last = descend(batches, start(net, rng), rule(net, 2.0 ** log2_step), steps, schedule=linear(steps))
+        return {"loss": float(Objective(net, SquareError(), x[:1000], t[:1000])(last.w))}
+    except Diverged:
+        return {"loss": float("inf")}
+
+
+def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:
+    """The grid of the sweep."""
+    return [point for method in methods for point in sweeps.grid(method=[method], width=widths, log2_step=GRIDS[method], seed=seeds)]
+
+
+def results() -> list[dict]:
+    """The table that ships with the package: rows of method, width, log2_step, seed, loss."""
+    table = json.loads((files("metrized") / "results" / "width.json").read_text())
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float]:
+    """log2 of the best step size at each width, for one method and seed."""
+    mine = lambda width: [r for r in rows if (r["method"], r["width"], r["seed"]) == (method, width, seed)]
+    return [sweeps.best_step([2.0 ** r["log2_step"] for r in mine(width)], [r["loss"] for r in mine(width)])[0] for width in widths]
+
+
+if __name__ == "__main__":
+    rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
+    columns = list(rows[0])
+    lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
+    (files("metrized") / "results" / "width.json").write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n')

@@ -1,0 +1,327 @@
+"""Modules: functions y = f(x, w) that know their derivative, their mass, their sensitivity and the norm of their weights.
+
+Atoms have weights, bonds have none, and both declare everything by hand. Compounds are built with A @ B, (A, B), A + B, c * A and A ** n,
+and get everything by the rules of Large et al. 2024 ("Scalable optimization in the modular norm"). Modules hold no weights and never change.
+"""
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from math import inf
+
+import numpy as np
+
+from .arrays import add, is_float, matches, shapes, zeros_like
+from .norms import Largest, Norm, Scaled
+from .vectors import Covector, Vector
+
+NO_WEIGHTS = Vector(())
+Push = Callable
+Pull = Callable
+Sharpness = tuple[float, float, float] | None
+
+
+class Module:
+    """y = f(x, w). Subclasses define forward, linearize and initialize, and set mass, sensitivity, norm and sharpness.
+
+    x, y: arrays [..., features], or tuples of them. w: a Vector. An ensemble of K networks is a leading axis K on every array of w; x then
+    has a leading axis too, of length K, or 1 where the networks share it (x[None]).
+    """
+
+    mass: float = 0.0
+    """Share of feature learning asked of this module, relative to its neighbours (0: no weights, or frozen ones)."""
+    sensitivity: float = 1.0
+    """Largest |dy| / |dx|, for inputs and weights of norm at most 1."""
+    norm: Norm = Largest()
+    """|dw|, so scaled that |dy| <= norm(dw) for inputs and weights of norm at most 1."""
+    sharpness: Sharpness = None
+    """(alpha, beta, gamma): bounds on the second derivatives in (w, w), (x, w), (x, x); None where there is no such bound."""
+
+    def forward(self, x, w: Vector):
+        """y, and nothing else."""
+        return self.linearize(x, w)[0]
+
+    def linearize(self, x, w: Vector) -> tuple[object, Push, Pull]:
+        """y with the derivative at this very point: push(dx, dw) -> dy, and its transpose pull(dy) -> (dx, dw).
+
+        In push, None stands for zero. pull's dw is a Covector shaped like w; pull(dy, need_dx=False) gives None for dx and saves its cost.
+        The law: <dy, push(dx, dw)> = <pull(dy), (dx, dw)>.
+        """
+        raise NotImplementedError
+
+    def initialize(self, rng: np.random.Generator, dtype=np.float32) -> Vector:
+        """Random weights of norm 1 in every atom. `rng` is used up in the order in which the weights nest."""
+        return NO_WEIGHTS
+
+    def dualize(self, g: Covector, target_norm: float = 1.0) -> Vector:
+        """The Vector d with the largest <g, d> among those with norm(d) <= target_norm; every branch of positive mass is saturated."""
+        return target_norm * self.norm.dualize(g)
+
+    def project(self, w: Vector) -> Vector:
+        """`w` with every atom brought back to norm <= 1, the set on which the module is well-normed."""
+        return w
+
+    def tare(self, mass: float = 1.0) -> Module:
+        """The same module with total mass `mass`, shared out inside as before. Raises ValueError for a negative mass or one that has none."""
+        if mass < 0 or self.mass == 0 < mass:
+            raise ValueError(f"{self} has mass {self.mass} and cannot be tared to {mass}")
+        return self if self.mass == 0 else self._reweigh(mass / self.mass)
+
+    def _reweigh(self, factor: float) -> Module:
+        module = copy.copy(self)
+        module.mass = self.mass * factor
+        return module
+
+    def __call__(self, x, w: Vector):
+        return self.forward(x, w)
+
+    def __matmul__(self, inner: Module | tuple) -> Module:
+        return Compose(self, as_module(inner))
+
+    def __rmatmul__(self, outer: tuple) -> Module:
+        return Compose(as_module(outer), self)
+
+    def __add__(self, other: Module) -> Module:
+        return Add() @ (self, other)
+
+    def __mul__(self, c: float) -> Module:
+        return Multiply(c) @ self
+
+    __rmul__ = __mul__
+
+    def __pow__(self, n: int) -> Module:
+        """n copies in series, each with weights of its own."""
+        if not (isinstance(n, int) and n >= 0):
+            raise ValueError(f"a module is iterated n = 0, 1, 2, ... times, got {n!r}")
+        chain = Identity() if n == 0 else self
+        for _ in range(n - 1):
+            chain = self @ chain
+        return chain
+
+    def __repr__(self):
+        return f"{type(self).__name__}()"
+
+
+def as_module(m: Module | tuple) -> Module:
+    """A module as it is; a tuple of them as their concatenation."""
+    if isinstance(m, tuple):
+        return Concatenate(*m)
+    if not isinstance(m, Module):
+        raise TypeError(f"expected a module or a tuple of modules, got {type(m).__name__}")
+    return m
+
+
+def per_mass(total: float, part: float) -> float:
+    """total / part: how strictly a part is held back. A part without mass is held back altogether."""
+    return total / part if part > 0 else inf
+
+
+class Compound(Module):
+    """A module made of children; its weights are the tuple of theirs, in the order in which the expression names them."""
+
+    def __init__(self, *children: Module | tuple):
+        self.children = tuple(map(as_module, children))
+        self._combine()
+
+    def _combine(self) -> None:
+        """Set mass, sensitivity, norm and sharpness from the children's."""
+        raise NotImplementedError
+
+    def initialize(self, rng, dtype=np.float32):
+        return Vector(tuple(child.initialize(rng, dtype) for child in self.children))
+
+    def project(self, w):
+        return Vector(tuple(child.project(part) for child, part in zip(self.children, self.parts(w), strict=True)))
+
+    def parts(self, w: Vector) -> tuple[Vector, ...]:
+        """The children's weights. Raises TypeError or ValueError where w is no such nest."""
+        if not isinstance(w, Vector):
+            raise TypeError(f"weights of {self} must be a Vector, got {type(w).__name__}; module.initialize(rng) makes one")
+        if w.is_leaf or len(w) != len(self.children):
+            raise ValueError(f"{self} needs weights for {len(self.children)} parts, got {shapes(w.nest())}")
+        return tuple(w)
+
+    def _reweigh(self, factor):
+        module = copy.copy(self)
+        module.children = tuple(child._reweigh(factor) for child in self.children)
+        module._combine()
+        return module
+
+
+class Compose(Compound):
+    """outer @ inner: y = outer(inner(x)). Weights (outer's, inner's)."""
+
+    def _combine(self):
+        outer, inner = self.children
+        self.mass = inner.mass + outer.mass
+        self.sensitivity = inner.sensitivity * outer.sensitivity
+        p = per_mass(self.mass, inner.mass)
+        p, q = p if p == inf else p * outer.sensitivity, per_mass(self.mass, outer.mass)
+        self.norm = Largest(Scaled(q, outer.norm), Scaled(p, inner.norm))
+        self.sharpness = _sharpness_in_series(outer, inner, p, q)
+
+    def forward(self, x, w):
+        outer, inner = self.children
+        w_outer, w_inner = self.parts(w)
+        return outer.forward(inner.forward(x, w_inner), w_outer)
+
+    def linearize(self, x, w):
+        outer, inner = self.children
+        w_outer, w_inner = self.parts(w)
+        h, push_inner, pull_inner = inner.linearize(x, w_inner)
+        y, push_outer, pull_outer = outer.linearize(h, w_outer)
+
+        def push(dx, dw):
+            dw_outer, dw_inner = (None, None) if dw is None else self.parts(dw)
+            return push_outer(push_inner(dx, dw_inner), dw_outer)
+
+        def pull(dy, need_dx=True):
+            dh, dw_outer = pull_outer(dy)
+            dx, dw_inner = pull_inner(dh, need_dx)
+            return dx, Covector((dw_outer, dw_inner))
+
+        return y, push, pull
+
+    def __repr__(self):
+        return " @ ".join(f"({c})" if isinstance(c, Compose) and i == 1 else str(c) for i, c in enumerate(self.children))
+
+
+def _sharpness_in_series(outer: Module, inner: Module, p: float, q: float) -> Sharpness:
+    """Second derivatives of outer(inner(x)) by the chain rule; |dw_inner| <= norm/p and |dw_outer| <= norm/q. Large et al. 2024, appendix."""
+    if outer.sharpness is None or inner.sharpness is None:
+        return None
+    (a2, b2, c2), (a1, b1, c1), s2, s1 = outer.sharpness, inner.sharpness, outer.sensitivity, inner.sensitivity
+    P, Q = (1 / p if p else 0.0), 1 / q  # behind an outer module of sensitivity 0 nothing inside is felt
+    return (a2 * Q * Q + 2 * b2 * P * Q + c2 * P * P + s2 * a1 * P * P,
+            s1 * b2 * Q + s1 * c2 * P + s2 * b1 * P,
+            s1 * s1 * c2 + s2 * c1)
+
+
+class Concatenate(Compound):
+    """(A, B, ...): the same x to all, a tuple of outputs, whose norm is the sum of theirs. Weights (A's, B's, ...)."""
+
+    def _combine(self):
+        self.mass = sum(child.mass for child in self.children)
+        self.sensitivity = sum(child.sensitivity for child in self.children)
+        p = [per_mass(self.mass, child.mass) for child in self.children]
+        self.norm = Largest(*(Scaled(p_i, child.norm) for p_i, child in zip(p, self.children, strict=True)))
+        if all(child.sharpness for child in self.children):
+            self.sharpness = tuple(sum(child.sharpness[i] / p_i ** (2 - i) if i < 2 else child.sharpness[i]
+                                       for p_i, child in zip(p, self.children, strict=True)) for i in range(3))
+
+    def forward(self, x, w):
+        return tuple(child.forward(x, part) for child, part in zip(self.children, self.parts(w), strict=True))
+
+    def linearize(self, x, w):
+        y, pushes, pulls = zip(*(child.linearize(x, part) for child, part in zip(self.children, self.parts(w), strict=True)), strict=True)
+
+        def push(dx, dw):
+            dws = [None] * len(pushes) if dw is None else self.parts(dw)
+            dy = [push_i(dx, dw_i) for push_i, dw_i in zip(pushes, dws, strict=True)]
+            return tuple(zeros_like(y_i) if dy_i is None else dy_i for dy_i, y_i in zip(dy, y, strict=True))
+
+        def pull(dy, need_dx=True):
+            dx, dws = None, []
+            for pull_i, dy_i in zip(pulls, dy, strict=True):
+                dx_i, dw_i = pull_i(dy_i, need_dx)
+                dx = add(dx, dx_i)
+                dws.append(dw_i)
+            return dx, Covector(tuple(dws))
+
+        return y, push, pull
+
+    def __repr__(self):
+        return "(" + ", ".join(map(str, self.children)) + ")"
+
+
+class Atom(Module):
+    """A module with one array of weights, of shape `shape`."""
+
+    mass = 1.0
+    shape: tuple[int, ...]
+
+    def weight(self, w: Vector):
+        """The array of w, checked. Raises TypeError or ValueError with the shape that was expected."""
+        if not isinstance(w, Vector):
+            raise TypeError(f"weights of {self} must be a Vector, got {type(w).__name__}; module.initialize(rng) makes one, Vector(array) wraps one")
+        if not w.is_leaf or tuple(w.array.shape[-len(self.shape):]) != self.shape or w.array.ndim > len(self.shape) + 1:
+            raise ValueError(f"{self} needs weights {list(self.shape)}, or [K, ...] for an ensemble, got {shapes(w.nest())}")
+        if not is_float(w.array):
+            raise ValueError(f"weights of {self} must be floating-point numbers, got {w.array.dtype}; convert with .astype(np.float32)")
+        return w.array
+
+    def agree(self, x, W, features: int) -> None:
+        """Raises ValueError where x [..., features] does not fit the weights W: features, dtype, or the axis of an ensemble."""
+        if not hasattr(x, "shape") or x.ndim == 0 or x.shape[-1] != features:
+            raise ValueError(f"{self} expects x of shape [..., {features}], got {shapes(x)}")
+        if x.dtype != W.dtype:
+            raise TypeError(f"{self} met x of {x.dtype} and weights of {W.dtype}; cast one, nothing is cast in silence")
+        self.agree_ensemble(x, W)
+
+    def agree_ensemble(self, x, W) -> None:
+        """Raises ValueError where W is an ensemble [K, ...] and x has no leading axis K or 1."""
+        if W.ndim > len(self.shape) and (x.ndim < 2 or len(x) not in (1, len(W))):
+            raise ValueError(f"{self} holds an ensemble of {len(W)} networks, so x needs a leading axis {len(W)}, or 1 to share it (x[None]); "
+                             f"got {shapes(x)}")
+
+    def project(self, w):
+        return self.norm.project(w)
+
+    def __repr__(self):
+        return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
+
+
+class Bond(Module):
+    """A module without weights: subclasses write forward(x, w), push and pull as derivative(x) -> (y, push(dx), pull(dy))."""
+
+    sharpness: Sharpness = None
+
+    def derivative(self, x):
+        """(y, push: dx -> dy, pull: dy -> dx) at x."""
+        raise NotImplementedError
+
+    def linearize(self, x, w):
+        y, push, pull = self.derivative(x)
+        return y, lambda dx, dw=None: None if dx is None else push(dx), lambda dy, need_dx=True: (pull(dy) if need_dx else None, NO_GRADIENT)
+
+
+NO_GRADIENT = Covector(())
+
+
+class Identity(Bond):
+    """y = x."""
+
+    sharpness = (0.0, 0.0, 0.0)
+
+    def derivative(self, x):
+        return x, lambda dx: dx, lambda dy: dy
+
+
+class Add(Bond):
+    """y = x_1 + x_2 + ... for a tuple x. Sensitivity 1, since the norm of a tuple is the sum of its parts' norms."""
+
+    sharpness = (0.0, 0.0, 0.0)
+
+    def derivative(self, x):
+        if not (isinstance(x, tuple) and all(matches(x[0], part) for part in x)):
+            raise ValueError(f"Add needs a tuple of arrays of one shape, got {shapes(x)}")
+        total = lambda parts: sum(parts[1:], parts[0])
+        return total(x), total, lambda dy: (dy,) * len(x)
+
+
+class Multiply(Bond):
+    """y = c x for a number c. Sensitivity |c|."""
+
+    sharpness = (0.0, 0.0, 0.0)
+
+    def __init__(self, c: float):
+        if not isinstance(c, (int, float)) or not abs(c) < inf:
+            raise TypeError(f"a module is multiplied by a finite number, got {c!r}")
+        self.c, self.sensitivity = float(c), abs(float(c))
+
+    def derivative(self, x):
+        times = lambda z: tuple(map(times, z)) if isinstance(z, tuple) else self.c * z
+        return times(x), times, times
+
+    def __repr__(self):
+        return f"{self.c:g}"

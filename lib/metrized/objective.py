@@ -1,0 +1,60 @@
+"""Objective: a loss of a module on data, as a function of the weights alone, with its gradient and its second-order products."""
+from collections.abc import Callable
+
+from .arrays import Array, is_array, namespace, shapes
+from .modules import Module
+from .vectors import Covector, Vector
+
+
+class Objective:
+    """L(w) = loss(module(x, w), t). Call it for the value; the methods give derivatives.
+
+    Raises ValueError at once for an empty batch, for NaN or infinity in the data, and where x and t count different samples.
+    """
+
+    def __init__(self, module: Module, loss, x: Array, t: Array):
+        for name, z in (("x", x), ("t", t)):
+            if not is_array(z):
+                raise TypeError(f"{name} must be an array, got {type(z).__name__}")
+            if z.size == 0:
+                raise ValueError(f"{name} is empty, shape {shapes(z)}; an objective needs at least one sample")
+            if z.dtype.kind == "f" and not namespace(z).isfinite(z).all():
+                raise ValueError(f"{name} holds NaN or infinite numbers; clean the data first")
+        self.module, self.loss, self.x, self.t = module, loss, x, t
+
+    def __call__(self, w: Vector) -> Array:
+        """The loss at w; [K] losses for an ensemble."""
+        y = self.module.forward(self.x, w)
+        self.loss.check(y, self.t)
+        return self.loss(y, self.t)
+
+    def value_and_grad(self, w: Vector) -> tuple[Array, Covector]:
+        """The loss at w and its gradient, by one forward and one backward pass: dL/dw = pull(l')."""
+        y, _, pull = self.module.linearize(self.x, w)
+        self.loss.check(y, self.t)
+        value, slope, _ = self.loss.linearize(y, self.t)
+        return value, pull(slope, need_dx=False)[1]
+
+    def gradient(self, w: Vector) -> Covector:
+        """The gradient at w."""
+        return self.value_and_grad(w)[1]
+
+    def hessian(self, w: Vector, v: Vector, step: float = 1e-4) -> Covector:
+        """H v as a central difference of gradients: (g(w + h v) - g(w - h v)) / 2h, where h |v|_2 = step * (1 + rms w).
+
+        Two gradients, relative error about 1e-9 in float64. Raises TypeError in float32, where rounding leaves two digits.
+        """
+        if any(leaf.dtype.itemsize < 8 for leaf in w.leaves()):
+            raise TypeError("Hessian products are differences of gradients and need float64 weights and data; cast with .astype(np.float64)")
+        flat, length = w.flatten(), float(namespace(v.flatten()).linalg.norm(v.flatten()))
+        if length == 0:
+            return Covector(v.nest())
+        h = step * (1 + float((flat * flat).mean()) ** 0.5) / length
+        return (self.gradient(w + h * v) - self.gradient(w - h * v)) / (2 * h)
+
+    def gauss_newton(self, w: Vector) -> Callable[[Vector], Covector]:
+        """v -> G v = J^T l'' J v at w: one push, one pull, and no Jacobian is ever formed. G leaves out the curvature of the module."""
+        y, push, pull = self.module.linearize(self.x, w)
+        self.loss.check(y, self.t)
+        _, _, curve = self.loss.linearize(y, self.t)
+        return lambda v: pull(curve(push(None, v)), need_dx=False)[1]

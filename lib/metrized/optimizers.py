@@ -1,0 +1,135 @@
+"""Optimizers: rules that turn a gradient (a Covector) into a step (a Vector to be added to the weights).
+
+A rule is a value without memory: `state = rule.start(w)`, then `step, state = rule(g, state)`. The state is plain data (numbers, Vectors,
+Covectors, tuples) that can be pickled, and a run goes on from it exactly where it stopped.
+"""
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from .arrays import namespace
+from .norms import Norm
+from .vectors import Covector, Vector
+
+
+def positive(name: str, value: float) -> None:
+    """Raises ValueError unless value > 0 (every entry of it, for an ensemble)."""
+    if not (value > 0 if isinstance(value, (int, float)) else bool((value > 0).all())):
+        raise ValueError(f"{name} must be positive, got {value}")
+
+
+@dataclass(frozen=True)
+class SteepestDescent:
+    """Steepest descent under `norm`: -norm.sharp(g) / sharpness, or -step_size * norm.dualize(g), whose length in the norm is step_size.
+
+    The first minimizes <g, d> + sharpness/2 norm(d)^2. Raises ValueError unless exactly one of the two is given, and positive.
+    """
+
+    norm: Norm
+    sharpness: float | None = None
+    step_size: float | None = None
+
+    def __post_init__(self):
+        if (self.sharpness is None) == (self.step_size is None):
+            raise ValueError("SteepestDescent needs either a sharpness or a step_size (in units of the norm), and not both")
+        positive("sharpness" if self.step_size is None else "step_size", self.sharpness if self.step_size is None else self.step_size)
+
+    def start(self, w: Vector) -> Any:
+        return ()
+
+    def __call__(self, g: Covector, state: Any = ()) -> tuple[Vector, Any]:
+        if self.step_size is None:
+            return -(self.norm.sharp(g) / self.sharpness), state
+        return -(self.norm.dualize(g) * self.step_size), state
+
+
+@dataclass(frozen=True)
+class NormalizedDescent:
+    """-step_size * g / norm(g): the Euclidean direction, resized to length step_size in `norm`. No dual map unless the norm is Euclidean's kin."""
+
+    norm: Norm
+    step_size: float
+
+    def __post_init__(self):
+        positive("step_size", self.step_size)
+
+    def start(self, w: Vector) -> Any:
+        return ()
+
+    def __call__(self, g: Covector, state: Any = ()) -> tuple[Vector, Any]:
+        return -(self.norm.normalize(Vector(g.nest())) * self.step_size), state
+
+
+@dataclass(frozen=True)
+class HeavyBall:
+    """Momentum around any rule: m <- beta m + g, then the rule at m. Around Euclidean descent it is Polyak's heavy ball (1964)."""
+
+    rule: Any
+    beta: float = 0.9
+
+    def __post_init__(self):
+        if not 0 <= self.beta < 1:
+            raise ValueError(f"beta must be in [0, 1), got {self.beta}")
+
+    def start(self, w: Vector) -> Any:
+        return Covector((w * 0.0).nest()), self.rule.start(w)
+
+    def __call__(self, g: Covector, state: Any) -> tuple[Vector, Any]:
+        m, inner = state
+        m = self.beta * m + g
+        step, inner = self.rule(self.look(m, g), inner)
+        return step, (m, inner)
+
+    def look(self, m: Covector, g: Covector) -> Covector:
+        """What the rule sees."""
+        return m
+
+
+class Nesterov(HeavyBall):
+    """HeavyBall that looks ahead: the rule sees g + beta m. Nesterov 1983, in the form of Sutskever et al. 2013."""
+
+    def look(self, m, g):
+        return g + self.beta * m
+
+
+class AdamState(NamedTuple):
+    """Steps taken, and the running means of g and g^2."""
+
+    t: int
+    m: Covector
+    v: Covector
+
+
+@dataclass(frozen=True)
+class Adam:
+    """-step_size * m / (sqrt(v) + eps), with bias-corrected running means m of g and v of g^2. Kingma & Ba 2015.
+
+    With beta1 = beta2 = eps = 0 it is steepest descent under Max: -step_size * sign(g).
+    """
+
+    step_size: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+
+    def __post_init__(self):
+        positive("step_size", self.step_size)
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
+
+    def start(self, w: Vector) -> AdamState:
+        zero = Covector((w * 0.0).nest())
+        return AdamState(0, zero, zero)
+
+    def __call__(self, g: Covector, state: AdamState) -> tuple[Vector, AdamState]:
+        t = state.t + 1
+        m = self.beta1 * state.m + (1 - self.beta1) * g
+        v = self.beta2 * state.v + (1 - self.beta2) * g.map(lambda x: x * x)
+        a, b = 1 / (1 - self.beta1 ** t), 1 / (1 - self.beta2 ** t)
+        direction = m.map(lambda m, v: _ratio(a * m, namespace(v).sqrt(b * v) + self.eps), v)
+        return -(Vector(direction.nest()) * self.step_size), AdamState(t, m, v)
+
+
+def _ratio(a, b):
+    """a / b with 0 / 0 = 0: a weight that never had a gradient does not move, even for eps = 0."""
+    return a / (b + (b == 0))

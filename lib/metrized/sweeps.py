@@ -1,0 +1,82 @@
+"""Sweeps: the same run at every point of a grid, in parallel, each result cached on disk the moment it is there."""
+import inspect
+import os
+import traceback
+from collections.abc import Callable, Iterable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from joblib import Memory, Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm.auto import tqdm
+
+from . import __version__
+
+
+def grid(**axes: Iterable) -> list[dict]:
+    """Every combination of the axes' values: grid(width=(32, 64), seed=range(3)) is six points."""
+    return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
+
+
+def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | None = None, jobs: int | None = None, progress: bool = True) -> list[dict]:
+    """run(**point) for every point; a tidy table, one row {**point, **result} a point, in the order of the points.
+
+    `run` is a function at the top of a module that returns a dict of numbers. With `cache` (a folder) every result is written at once, under
+    the function's source, its arguments and this library's version: a sweep that was killed computes only what is missing. A point
+    that fails becomes a row with its last line in "error". `jobs` processes (all cores unless given) with one BLAS thread each.
+    """
+    one = Memory(cache, verbose=0).cache(_run, ignore=["run"]) if cache else _run
+    key = f"{run.__module__}.{run.__qualname__}", inspect.getsource(run), __version__
+    calls = [delayed(_row)(one, run, key, point) for point in points]
+    rows, failures = {}, 0
+    with tqdm(total=len(points), disable=not progress, desc="sweep", unit="run") as bar:
+        while len(rows) < len(points):
+            todo = [i for i in range(len(points)) if i not in rows]
+            try:
+                for i, row in _parallel([calls[i] for i in todo], todo, jobs):
+                    rows[i] = row
+                    bar.update()
+            except TerminatedWorkerError:  # a worker was killed; what it had finished is in `rows` or in the cache
+                failures += 1
+                if failures > 2:
+                    raise
+    return [rows[i] for i in range(len(points))]
+
+
+def _parallel(calls, indices, jobs):
+    workers = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", inner_max_num_threads=1) if (jobs or os.cpu_count()) > 1 else None
+    results = workers(calls) if workers else (f(*args, **kwargs) for f, args, kwargs in calls)
+    return zip(indices, results, strict=True)
+
+
+def _run(run: Callable, key: tuple[str, str, str], point: dict) -> dict:
+    return run(**point)
+
+
+def _row(one: Callable, run: Callable, key: tuple[str, str, str], point: dict) -> dict:
+    try:
+        return {**point, **one(run, key, point)}
+    except Exception:
+        return {**point, "error": traceback.format_exc(limit=-1).strip().splitlines()[-1]}
+
+
+def column(rows: list[dict], name: str) -> list:
+    """One column of a table."""
+    return [row[name] for row in rows]
+
+
+def best_step(step_sizes: list[float], losses: list[float]) -> tuple[float, float]:
+    """log2 of the step size with the least final loss, and that loss, by a parabola through the best point of the grid and its neighbours.
+
+    The grid goes in factors of 2. Neighbours count at most 1 nat above the best, since divergence on one side would skew the vertex.
+    Raises ValueError where the best point is on the grid's edge: the grid must then be made wider.
+    """
+    order = np.argsort(step_sizes)
+    x, y = np.log2(np.asarray(step_sizes))[order], np.log(np.nan_to_num(np.asarray(losses, dtype=float), nan=np.inf))[order]
+    i = int(y.argmin())
+    if i in (0, len(y) - 1):
+        raise ValueError(f"the best step size, {2.0 ** x[i]:g}, is at the edge of the grid {2.0 ** x[0]:g} .. {2.0 ** x[-1]:g}; make it wider")
+    left, mid, right = np.minimum(y[i - 1:i + 2], y[i] + 1)
+    shift = 0.5 * (left - right) / (left - 2 * mid + right)
+    return float(x[i] + shift * (x[i + 1] - x[i])), float(np.exp(mid))

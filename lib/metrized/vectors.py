@@ -1,0 +1,203 @@
+"""Vector and Covector: elements of the weight space W and of its dual W*.
+
+Weights nest as the module nests: a Vector is one array (a leaf) or a tuple of Vectors. A gradient is a Covector: it eats a Vector and gives a
+number. The two have the same shape and different types, so that `w - 0.1 * g` is an error rather than a convention: it takes a norm to
+turn a Covector into a Vector.
+"""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from .arrays import Array, is_array, namespace, shapes
+
+_MEND = "turn the gradient into a step with a norm first, for example w - eta * Euclidean().sharp(g) or w - eta * module.dualize(g)"
+
+
+class Tree:
+    """A nest of arrays with the arithmetic of a linear space. Use Vector or Covector."""
+
+    __slots__ = ("value",)
+    __array_ufunc__ = None  # so that numpy_number * tree asks the tree, and np.exp(tree) is an error
+
+    def __init__(self, value):
+        """From an array (a leaf), or a tuple or list whose items are arrays or elements of this very class."""
+        if isinstance(value, Tree):
+            value = _same_kind(type(self), value).value
+        elif isinstance(value, (tuple, list)):
+            value = tuple(_same_kind(type(self), v) if isinstance(v, Tree) else type(self)(v) for v in value)
+        elif not is_array(value):
+            raise TypeError(f"{type(self).__name__} needs an array or a tuple of them, got {type(value).__name__}")
+        self.value = value
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether this is a single array."""
+        return not isinstance(self.value, tuple)
+
+    @property
+    def array(self) -> Array:
+        """The array of a leaf. Raises TypeError for a nest: pick a part with w[i] first, or loop over w.leaves()."""
+        if not self.is_leaf:
+            raise TypeError(f"{type(self).__name__} {shapes(self.nest())} is a nest of arrays; pick one with w[i], or loop over w.leaves()")
+        return self.value
+
+    def nest(self):
+        """The same nest as plain tuples of arrays."""
+        return self.value if self.is_leaf else tuple(part.nest() for part in self.value)
+
+    def leaves(self) -> list[Array]:
+        """All arrays, in order."""
+        return [self.value] if self.is_leaf else [leaf for part in self.value for leaf in part.leaves()]
+
+    def map(self, f: Callable[..., Array], *others: Tree) -> Tree:
+        """The element of this class with f(array, *other arrays) in every leaf. Raises ValueError where the nests differ."""
+        if self.is_leaf:
+            _need(all(o.is_leaf for o in others), self, others)
+            return type(self)(f(self.value, *(o.value for o in others)))
+        _need(all(not o.is_leaf and len(o.value) == len(self.value) for o in others), self, others)
+        return type(self)(tuple(part.map(f, *(o.value[i] for o in others)) for i, part in enumerate(self.value)))
+
+    @property
+    def size(self) -> int:
+        """How many numbers this holds."""
+        return sum(leaf.size for leaf in self.leaves())
+
+    def flatten(self) -> Array:
+        """All numbers in one long array [size]."""
+        leaves = self.leaves()
+        return leaves[0].reshape(-1) if len(leaves) == 1 else namespace(leaves[0]).concatenate([leaf.reshape(-1) for leaf in leaves])
+
+    def unflatten(self, flat: Array, kind: type | None = None) -> Tree:
+        """The inverse of flatten: the numbers of `flat` [size] in this nest, as an element of class `kind` (this one's by default)."""
+        kind, offset = kind or type(self), 0
+        if flat.shape != (self.size,):
+            raise ValueError(f"unflatten needs an array of shape [{self.size}], got {list(flat.shape)}")
+
+        def fill(tree):
+            nonlocal offset
+            if not tree.is_leaf:
+                return kind(tuple(map(fill, tree.value)))
+            offset += tree.value.size
+            return kind(flat[offset - tree.value.size:offset].reshape(tree.value.shape))
+
+        return fill(self)
+
+    def __iter__(self) -> Iterator[Tree]:
+        return iter(self._parts())
+
+    def __len__(self) -> int:
+        return len(self._parts())
+
+    def __getitem__(self, i) -> Tree:
+        return self._parts()[i]
+
+    def _parts(self) -> tuple[Tree, ...]:
+        if self.is_leaf:
+            raise TypeError(f"this {type(self).__name__} is one array {shapes(self.value)}, not a nest; its numbers are in .array")
+        return self.value
+
+    def __add__(self, other):
+        if not isinstance(other, Tree):
+            return NotImplemented
+        return self.map(_add_arrays, _same_kind(type(self), other, "+"))
+
+    def __sub__(self, other):
+        if not isinstance(other, Tree):
+            return NotImplemented
+        return self.map(_subtract_arrays, _same_kind(type(self), other, "-"))
+
+    def __neg__(self):
+        return self.map(lambda x: -x)
+
+    def __mul__(self, c):
+        """Times a number, or times an array [K] with one number for each network of an ensemble (a leading axis on every leaf)."""
+        return NotImplemented if isinstance(c, Tree) else self.map(lambda x: x * _scalar(c, x))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, c):
+        return NotImplemented if isinstance(c, Tree) else self.map(lambda x: x / _scalar(c, x))
+
+    def __eq__(self, other):
+        raise TypeError(f"comparing {type(self).__name__}s with == is ambiguous; compare their arrays, or a norm of the difference with a tolerance")
+
+    __hash__ = None
+
+    def __repr__(self):
+        return f"{type(self).__name__}({_text(self.value)})"
+
+    def __getstate__(self):
+        return self.value
+
+    def __setstate__(self, value):
+        self.value = value
+
+
+class Vector(Tree):
+    """An element of the weight space W: weights, or a step that can be added to weights."""
+
+    __slots__ = ()
+
+    def __matmul__(self, other):
+        if isinstance(other, Covector):
+            return other @ self
+        raise TypeError("the pairing is Covector @ Vector; two Vectors have no product until a norm is named")
+
+
+class Covector(Tree):
+    """An element of the dual space W*: a gradient. `g @ v` is the change of the loss, to first order, along the Vector v."""
+
+    __slots__ = ()
+
+    def __matmul__(self, v: Vector) -> float:
+        if not isinstance(v, Vector):
+            raise TypeError(f"the pairing is Covector @ Vector, got Covector @ {type(v).__name__}")
+        return sum(namespace(a).vdot(a, b) for a, b in zip(self.leaves(), self.map(_second, v).leaves(), strict=True))
+
+
+def _same_kind(kind: type, other: Tree, sign: str = "") -> Tree:
+    if isinstance(other, kind):
+        return other
+    if sign:
+        raise TypeError(f"{kind.__name__} {sign} {type(other).__name__} does not type check: weights live in W and gradients in its dual W*; {_MEND}")
+    raise TypeError(f"a {kind.__name__} cannot be made of a {type(other).__name__}: weights live in W and gradients in its dual W*; {_MEND}")
+
+
+def _need(holds: bool, tree: Tree, others) -> None:
+    if not holds:
+        raise ValueError(f"{type(tree).__name__}s nest differently: {' and '.join(shapes(t.nest()) for t in (tree, *others))}")
+
+
+def _shape_check(a: Array, b: Array) -> None:
+    if a.shape != b.shape:
+        raise ValueError(f"shapes {list(a.shape)} and {list(b.shape)} do not match")
+
+
+def _add_arrays(a, b):
+    _shape_check(a, b)
+    return a + b
+
+
+def _subtract_arrays(a, b):
+    _shape_check(a, b)
+    return a - b
+
+
+def _second(a, b):
+    _shape_check(a, b)
+    return b
+
+
+def _scalar(c, x: Array):
+    """`c` ready to multiply the leaf x: a Python number keeps the dtype of x, an array [K] meets the leading axis of x."""
+    if isinstance(c, (int, float)):
+        return c
+    if getattr(c, "ndim", None) == 0:
+        return c if namespace(c) is namespace(x) and c.dtype == x.dtype else float(c)
+    if getattr(c, "ndim", None) == 1 and x.ndim and len(c) == len(x):
+        return c.astype(x.dtype).reshape(c.shape + (1,) * (x.ndim - 1))
+    raise TypeError(f"a leaf of shape {list(x.shape)} can be scaled by a number or by an array [K] for an ensemble of K networks, got {shapes(c)}")
+
+
+def _text(value) -> str:
+    return "(" + ", ".join(_text(part.value) for part in value) + ")" if isinstance(value, tuple) else str(value).replace("\n", "\n       ")
