@@ -12,8 +12,13 @@ from .vectors import Covector, Vector
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], dtype=np.float32) -> np.ndarray:
-    """Random matrices [..., m, n] whose singular values are all 1."""
-    return exact_polar(normal(rng, shape, np.float64)).astype(dtype)
+    """Random matrices [..., m, n] whose singular values are all 1, every rotation equally likely. Mezzadri 2007."""
+    X = normal(rng, shape, np.float64)
+    if shape[-2] < shape[-1]:
+        X = transpose(X)
+    Q, R = np.linalg.qr(X)
+    Q = Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
+    return (transpose(Q) if shape[-2] < shape[-1] else Q).astype(dtype)
 
 
 def transpose(X: Array) -> Array:

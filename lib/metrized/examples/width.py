@@ -12,11 +12,13 @@ import numpy as np
 
 from .. import data, sweeps
 from ..arrays import normal
+from ..atoms import Linear
+from ..bonds import ReLU
 from ..compounds import MLP
 from ..linalg import polar
 from ..losses import SquareError
 from ..modules import Module
-from ..norms import Euclidean, FanScaled, Frobenius, Layerwise, RMSOperator
+from ..norms import RMS, Euclidean, FanScaled, Frobenius, Layerwise, RMSOperator
 from ..objective import Objective
 from ..optimizers import Adam, NormalizedDescent, SteepestDescent
 from ..schedules import linear
@@ -73,6 +75,20 @@ def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS) 
         return {"loss": float(Objective(net, SquareError(), x[:1000], t[:1000])(last.w))}
     except Diverged:
         return {"loss": float("inf")}
+
+
+def feature_change(method: str, width: int, seed: int, eta: float = 2.0 ** -10) -> float:
+    """RMS change of the second layer's features (before its ReLU) in the first step, over `eta`."""
+    rng = np.random.default_rng(seed)
+    images = data.load("fashion")
+    x, t = data.standardize(images.train_x[:BATCH])[0], data.one_hot(images.train_y[:BATCH])
+    start, rule = METHODS[method]
+    hidden = Linear(width, width, partial(polar, rank=BATCH)) @ ReLU() @ Linear(width, x.shape[1])
+    net = Linear(10, width) @ ReLU() @ hidden
+    w = start(net, rng)
+    rule = rule(net, eta)
+    step, _ = rule(Objective(net, SquareError(), x, t).gradient(w), rule.start(w))
+    return float(RMS()(hidden(x, (w + step)[1]) - hidden(x, w[1]))) / eta
 
 
 def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:

@@ -1,0 +1,218 @@
+"""Homework 4, steepest descent and dual norms: what is right, and what people do instead."""
+import numpy as np
+
+from . import Exercise, Misconception, Report
+from . import check as _check
+
+
+def gradient(rng):
+    """A gradient with a zero and no two entries alike, and a sharpness away from 1."""
+    g = rng.standard_normal(int(rng.integers(3, 8)))
+    g[rng.integers(len(g))] = 0.0
+    return g, float(rng.uniform(2, 5))
+
+
+def matrix(rng):
+    """A matrix that is neither square nor short of rank."""
+    m, n = rng.permutation([2, 3, 5, 7])[:2]
+    return (rng.standard_normal((m, n)),)
+
+
+def l1(g):
+    return abs(g).sum()
+
+
+def linf(g):
+    return abs(g).max()
+
+
+NO_MINUS = "The step climbs: it raises the loss to first order. Descent needs a minus sign."
+OWN_DUAL = ("This is l_inf used as its own dual: the size of the step is the DUAL norm of the gradient. "
+            "Which norm is max <g, d> over all d with |d_i| <= 1?")
+NO_SIZE = "The direction is right, and its size is not: nothing in it grows with the gradient. Steepest descent is size times direction."
+EUCLIDEAN = "This is gradient descent, the answer under the Euclidean norm. Under l_inf every coordinate moves by the same amount."
+
+linf_step = Exercise(
+    "linf_step", 12, gradient, lambda g, L: -l1(g) * np.sign(g) / L, (
+        Misconception(NO_MINUS, lambda g, L: l1(g) * np.sign(g) / L),
+        Misconception(OWN_DUAL, lambda g, L: -linf(g) * np.sign(g) / L),
+        Misconception(NO_SIZE, lambda g, L: -np.sign(g) / L),
+        Misconception(NO_SIZE, lambda g, L: -np.sign(g)),
+        Misconception(EUCLIDEAN, lambda g, L: -g / L),
+        Misconception("The sharpness L divides the step; here it multiplies it.", lambda g, L: -l1(g) * np.sign(g) * L)))
+
+linf_decrease = Exercise(
+    "linf_decrease", 8, gradient, lambda g, L: -l1(g) ** 2 / (2 * L), (
+        Misconception("This is the first term, <g, d>, alone. The quadratic term gives half of it back.", lambda g, L: -l1(g) ** 2 / L),
+        Misconception("The model decreases at its minimum, so its change is negative.", lambda g, L: l1(g) ** 2 / (2 * L)),
+        Misconception(OWN_DUAL, lambda g, L: -linf(g) ** 2 / (2 * L)),
+        Misconception("This is the decrease of a Euclidean step. Which norm of g did the size of your step have?", lambda g, L: -(g @ g) / (2 * L))))
+
+
+def direction(rng):
+    """A gradient, a sharpness, and the dual norm and dual map of l_3 as functions."""
+    g, L = gradient(rng)
+    q = 1.5
+    dual = lambda g: (abs(g) ** q).sum() ** (1 / q)
+    return g, L, dual, lambda g: np.sign(g) * (abs(g) / dual(g)) ** (q - 1)
+
+
+steepest_step = Exercise(
+    "steepest_step", 10, direction, lambda g, L, dual, dualize: -dual(g) / L * dualize(g), (
+        Misconception(NO_MINUS, lambda g, L, dual, dualize: dual(g) / L * dualize(g)),
+        Misconception(NO_SIZE, lambda g, L, dual, dualize: -dualize(g) / L),
+        Misconception("The size is right, and the direction should be dualize(g), which has norm 1 already; yours still has the length of g.",
+                      lambda g, L, dual, dualize: -dual(g) / L * g),
+        Misconception("The size is the dual norm of the gradient; you took the dual norm of the direction.",
+                      lambda g, L, dual, dualize: -dual(dualize(g)) / L * dualize(g))))
+
+
+def polygon(rng):
+    """A gradient of the plane and corners whose unit ball is their hull with their opposites."""
+    return rng.standard_normal(2), rng.uniform(0.5, 2, (3, 1)) * np.array([[1.0, 0.1], [0.4, 1.0], [-0.8, 0.9]])
+
+
+polygon_dual = Exercise(
+    "polygon_dual", 10, polygon, lambda g, corners: abs(corners @ g).max(), (
+        Misconception("Corners come in pairs, p and -p; the farthest one may be a -p, and then <g, p> is the most negative.",
+                      lambda g, corners: (corners @ g).max()),
+        Misconception("A linear function on a polygon is largest at one corner; you added the corners up.", lambda g, corners: abs(corners @ g).sum()),
+        Misconception("This measures how far out the corners are, and not how far along g: pair each corner with g.",
+                      lambda g, corners: np.linalg.norm(corners, axis=1).max())))
+
+
+def weighted(rng):
+    """A gradient and a symmetric positive definite matrix, not diagonal."""
+    n = int(rng.integers(2, 6))
+    B = rng.standard_normal((n, n))
+    return rng.standard_normal(n), B @ B.T + 0.5 * np.eye(n)
+
+
+weighted_dual = Exercise(
+    "weighted_dual", 10, weighted, lambda g, A: np.sqrt(g @ np.linalg.solve(A, g)), (
+        Misconception("This is the norm itself, with A. A gradient is measured by the dual norm, which has the inverse of A.", lambda g, A: np.sqrt(g @ A @ g)),
+        Misconception("A norm scales like g; yours scales like g squared. The square root is missing.", lambda g, A: g @ np.linalg.solve(A, g)),
+        Misconception("This uses the diagonal of A alone, as if the axes of the ellipse were the axes of the paper.",
+                      lambda g, A: np.sqrt((g * g / np.diag(A)).sum())),
+        Misconception("A enters once, not squared: solve A u = g and pair u with g.", lambda g, A: np.linalg.norm(np.linalg.solve(A, g)))))
+
+
+def svd(G):
+    return np.linalg.svd(G, full_matrices=False)
+
+
+def orthogonal(G):
+    U, _, Vt = svd(G)
+    return U @ Vt
+
+
+def top_pair(G):
+    U, _, Vt = svd(G)
+    return np.outer(U[:, 0], Vt[0])
+
+
+def s(G):
+    return svd(G)[1]
+
+
+SWAPPED = ("Spectral and nuclear are swapped. The dual of the largest singular value is their sum, and the matrix of spectral norm 1 that lies farthest "
+           "along G has ALL its singular values 1.")
+SELF_DUAL = "Only Frobenius is its own dual here. Which matrices have this norm 1, and which of them lies farthest along G?"
+NOT_UNIT = "The dual map must have norm 1, and yours has the length of G."
+
+frobenius = Exercise(
+    "frobenius", 6, matrix, lambda G: (np.linalg.norm(G), G / np.linalg.norm(G)), (
+        Misconception(NOT_UNIT, lambda G: (np.linalg.norm(G), G)),
+        Misconception("Frobenius is the Euclidean norm of the entries: its unit ball is round, and dualize(G) points along G.",
+                      lambda G: (np.linalg.norm(G), orthogonal(G)))))
+
+spectral = Exercise(
+    "spectral", 8, matrix, lambda G: (s(G).sum(), orthogonal(G)), (
+        Misconception(SWAPPED, lambda G: (s(G)[0], top_pair(G))),
+        Misconception(SELF_DUAL, lambda G: (s(G)[0], orthogonal(G))),
+        Misconception(SELF_DUAL, lambda G: (s(G)[0], G / s(G)[0])),
+        Misconception("The dual norm is right. G / |G| keeps the singular values unequal; more of <G, D> is to be had by making all of them 1.",
+                      lambda G: (s(G).sum(), G / s(G)[0])),
+        Misconception("The dual norm is right, and the dual map is that of the nuclear norm.", lambda G: (s(G).sum(), top_pair(G)))))
+
+nuclear = Exercise(
+    "nuclear", 8, matrix, lambda G: (s(G)[0], top_pair(G)), (
+        Misconception(SWAPPED, lambda G: (s(G).sum(), orthogonal(G))),
+        Misconception(SELF_DUAL, lambda G: (s(G).sum(), top_pair(G))),
+        Misconception(SELF_DUAL, lambda G: (s(G).sum(), G / s(G).sum())),
+        Misconception("The dual norm is right, and the dual map is that of the spectral norm.", lambda G: (s(G)[0], orthogonal(G))),
+        Misconception("The dual norm is right. Of norm 1 it is, but spreading the weight over all singular values wastes it: put everything on the largest.",
+                      lambda G: (s(G)[0], orthogonal(G) / len(s(G))))))
+
+
+def fans(G):
+    """sqrt(fan_in / fan_out)."""
+    return np.sqrt(G.shape[1] / G.shape[0])
+
+
+FANS = "The fan ratio is inverted. W: [fan_out, fan_in], and rms(x) = |x| / sqrt(fan_in): which of the two ends up on top?"
+
+rms_operator = Exercise(
+    "rms_operator", 8, matrix, lambda G: (s(G).sum() / fans(G), orthogonal(G) / fans(G)), (
+        Misconception(FANS, lambda G: (s(G).sum() * fans(G), orthogonal(G) * fans(G))),
+        Misconception("If a norm is multiplied by c, its dual norm is divided by c; you multiplied both.",
+                      lambda G: (s(G).sum() * fans(G), orthogonal(G) / fans(G))),
+        Misconception("The dual norm is right, and the dual map has spectral norm 1 instead of RMS -> RMS norm 1.",
+                      lambda G: (s(G).sum() / fans(G), orthogonal(G))),
+        Misconception("This is the table's row for the spectral norm; the factor sqrt(fan_in / fan_out) is missing.",
+                      lambda G: (s(G).sum(), orthogonal(G)))))
+
+
+def inputs(rng):
+    """Samples [N, n], more than features, with unequal directions."""
+    n = int(rng.integers(3, 6))
+    return (rng.standard_normal((n + 6, n)) * rng.uniform(0.3, 2, n) @ np.linalg.qr(rng.standard_normal((n, n)))[0],)
+
+
+def second_moment(X):
+    return np.linalg.eigvalsh(X.T @ X / len(X))
+
+
+LOWER = ("This constant is a lower bound: it holds for some steps and is violated by others. Majorization must hold for every D. "
+         "Take the worst D for your norm and put it in.")
+
+sharpness_frobenius = Exercise(
+    "sharpness_frobenius", 10, inputs, lambda X: second_moment(X)[-1], (
+        Misconception(LOWER, lambda X: second_moment(X)[0]),
+        Misconception(LOWER, lambda X: second_moment(X).mean()),
+        Misconception("The loss is a mean over the samples: divide by their number.", lambda X: second_moment(X)[-1] * len(X)),
+        Misconception("The quadratic term has X twice, so singular values of X enter squared.", lambda X: np.linalg.norm(X, 2) / len(X)),
+        Misconception("The quadratic term has X twice, so singular values of X enter squared.", lambda X: np.sqrt(second_moment(X)[-1])),
+        Misconception("The sharpness stands in lambda/2 |D|^2, and the loss has its own 1/2: the halves cancel.", lambda X: second_moment(X)[-1] / 2),
+        Misconception("This is a bound, and not the least one: it is the constant for the spectral norm.", lambda X: second_moment(X).sum())))
+
+sharpness_spectral = Exercise(
+    "sharpness_spectral", 10, inputs, lambda X: second_moment(X).sum(), (
+        Misconception(LOWER, lambda X: second_moment(X)[-1]),
+        Misconception(LOWER, lambda X: second_moment(X).mean()),
+        Misconception("The loss is a mean over the samples: divide by their number.", lambda X: second_moment(X).sum() * len(X)),
+        Misconception("The sharpness stands in lambda/2 |D|^2, and the loss has its own 1/2: the halves cancel.", lambda X: second_moment(X).sum() / 2),
+        Misconception("The quadratic term has X twice: square the lengths of the samples before you average.", lambda X: np.linalg.norm(X, axis=1).mean())))
+
+
+def two_norms(rng):
+    """Sizes of the changes of two layers."""
+    return float(rng.uniform(0.1, 1)), float(rng.uniform(0.1, 1))
+
+
+two_layers = Exercise(
+    "two_layers", 10, two_norms, lambda d1, d2: d1 + d2 + d1 * d2, (
+        Misconception("This is right to first order, and a lower bound beyond it: both layers change at once. Multiply out (W2 + D2)(W1 + D1) - W2 W1.",
+                      lambda d1, d2: d1 + d2),
+        Misconception("This is the product term alone, which is left when both weights are zero.", lambda d1, d2: d1 * d2),
+        Misconception("This bounds the changed output; the change is that minus the output before.", lambda d1, d2: (1 + d1) * (1 + d2))))
+
+EXERCISES = {e.name: e for e in (linf_step, linf_decrease, steepest_step, polygon_dual, weighted_dual, frobenius, spectral, nuclear, rms_operator,
+                                 sharpness_frobenius, sharpness_spectral, two_layers)}
+
+
+def check(student) -> Report:
+    """Check a function by its name."""
+    if getattr(student, "__name__", None) not in EXERCISES:
+        raise ValueError(f"no exercise is called {getattr(student, '__name__', student)!r}; there are {', '.join(EXERCISES)}")
+    return _check(EXERCISES[student.__name__], student)

@@ -1,0 +1,290 @@
+"""The pictures of the course. Each function draws what stands still into a Figure and returns `move`, which updates what moves (or None).
+
+The first paragraph of each docstring is the picture's alternative text.
+"""
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from .norms import Euclidean, Lp, Manhattan, Max, Norm, Polygon, Weighted
+
+BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#888888"
+"""Okabe & Ito's colours, told apart by all readers."""
+
+# Lecture 1
+
+
+def parabola(fig: Figure) -> Callable:
+    """A parabola L = w^2 / 2 and the points that gradient descent visits on it, from w = 1.5.
+
+    step_size in units of 1 / curvature.
+    """
+    ax = fig.subplots()
+    w = np.linspace(-2.4, 2.4, 200)
+    ax.plot(w, w * w / 2, color=GREY)
+    ax.set(xlabel="w", ylabel="L(w)", ylim=(-0.15, 2.9), xlim=(-2.4, 2.4))
+    path, = ax.plot([], [], "o-", color=BLUE, ms=5, lw=1)
+    words = ax.text(0, 2.55, "", ha="center")
+
+    def move(step_size):
+        visited = 1.5 * (1 - step_size) ** np.arange(13)
+        path.set_data(visited, visited ** 2 / 2)
+        words.set_text(f"each step multiplies the error by 1 - {step_size:.2f} = {1 - step_size:.2f}")
+
+    return move
+
+
+def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
+    """Left: contours of L = w^T A w / 2 with the path of gradient descent. Right: what is left of the error in each eigendirection.
+
+    step_size; steps taken.
+    """
+    left, right = fig.subplots(1, 2)
+    values, U = np.linalg.eigh(A)
+    order = np.argsort(values)[::-1]
+    values, U = values[order], U[:, order]
+    X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
+    grid = np.stack([X, Y], -1)
+    left.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    path, = left.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
+    left.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="w$_1$", ylabel="w$_2$")
+    bars = right.bar(range(len(values)), np.ones(len(values)), color=[ORANGE, GREEN], width=0.5)
+    right.set(yscale="log", ylim=(1e-4, 1e2), ylabel="|error| / |error at the start|", xticks=range(len(values)),
+              xticklabels=[rf"$\lambda$ = {v:g}" for v in values.round(3)])
+    right.axhline(1, color=GREY, lw=0.8)
+    title = right.set_title(" ")
+
+    def move(step_size, steps):
+        factors = 1 - step_size * values
+        errors = (U.T @ start)[:, None] * factors[:, None] ** np.arange(steps + 1)
+        path.set_data(*np.clip(U @ errors, -20, 20))
+        for bar, size in zip(bars, abs(factors) ** steps, strict=True):
+            bar.set_height(max(size, 1e-12))
+        title.set_text("factors per step: " + ", ".join(f"{f:.2f}" for f in factors))
+
+    return move
+
+
+def contraction(fig: Figure, eigenvalues: Sequence[float]) -> None:
+    """The factor by which each eigendirection shrinks in one step, against the step size; the slowest one counts, and is least where two lines cross."""
+    ax, top, low = fig.subplots(), max(eigenvalues), min(eigenvalues)
+    eta = np.linspace(0, 2.3 / top, 300)
+    for value in eigenvalues:
+        ax.plot(eta, abs(1 - eta * value), color=GREY, lw=1)
+    ax.plot(eta, np.max([abs(1 - eta * v) for v in eigenvalues], axis=0), color=BLUE, lw=2.5, label="the slowest direction")
+    for x, name, color in ((1 / top, r"$1/\lambda_1$", GREEN), (2 / (top + low), r"$2/(\lambda_1+\lambda_d)$", ORANGE), (2 / top, r"$2/\lambda_1$", PINK)):
+        ax.axvline(x, color=color, lw=1.2, ls="--", label=name)
+    ax.set(xlabel=r"step size $\eta$", ylabel="|factor| per step", ylim=(0, 1.35))
+    ax.legend(loc="lower left")
+
+
+def error_curves(fig: Figure, curves: dict[str, np.ndarray], ylabel: str = "error") -> None:
+    """Curves over the step number, on a logarithmic axis."""
+    ax = fig.subplots()
+    for (name, values), color in zip(curves.items(), (BLUE, ORANGE, GREEN, PINK, GREY, SKY), strict=False):
+        ax.semilogy(values, color=color, label=name)
+    ax.set(xlabel="step", ylabel=ylabel)
+    ax.legend()
+
+
+# Lecture 5
+
+BALLS: dict[str, Norm] = {
+    "Euclidean": Euclidean(), "Max": Max(), "Manhattan": Manhattan(), "Lp, p = 4": Lp(4), "Lp, p = 1.25": Lp(1.25),
+    "Weighted": Weighted([[1.0, 0.6], [0.6, 0.8]]), "hexagon": Polygon([(1.0, 0.0), (0.5, 0.9), (-0.5, 0.9)]),
+}
+
+
+def circle(points: int = 361) -> np.ndarray:
+    """Directions [points, 2], once around."""
+    angle = np.linspace(0, 2 * np.pi, points)
+    return np.stack([np.cos(angle), np.sin(angle)], -1)
+
+
+def ball(norm: Norm) -> np.ndarray:
+    """The boundary [points, 2] of the unit ball of a norm of the plane."""
+    directions = circle()
+    return directions / norm._size(directions)[:, None]
+
+
+def _plane(ax, title: str, size: float) -> None:
+    ax.set(aspect="equal", xlim=(-size, size), ylim=(-size, size))
+    ax.set_title(title)
+    ax.axhline(0, color=GREY, lw=0.5)
+    ax.axvline(0, color=GREY, lw=0.5)
+
+
+def _arrow(ax, color: str, label: str):
+    """A line with a head from the origin, and the function that points it at v."""
+    shaft, = ax.plot([], [], color=color, lw=2.2, label=label)
+    head, = ax.plot([], [], "o", color=color, ms=6)
+
+    def point(v):
+        shaft.set_data([0, v[0]], [0, v[1]])
+        head.set_data([v[0]], [v[1]])
+
+    return point
+
+
+def dual_map(fig: Figure) -> Callable:
+    """Left: the unit ball of a norm, the gradient g, and the point d of the ball that lies farthest along g. Right: the dual ball, whose radius along g is 1/|g|*.
+
+    norm: a name; angle of g in degrees.
+    """
+    left, right = fig.subplots(1, 2)
+    _plane(left, "steps: norm(d) ≤ 1", 2.1)
+    _plane(right, "gradients: |g|* ≤ 1", 2.1)
+    shape, = left.plot([], [], color=BLUE)
+    dual, = right.plot([], [], color=ORANGE)
+    touch, = left.plot([], [], "--", color=GREY, lw=1)
+    gradient, step, unit = _arrow(left, ORANGE, "g"), _arrow(left, BLUE, "d = dualize(g)"), _arrow(right, ORANGE, "g / |g|*")
+    left.legend(loc="lower right")
+    right.legend(loc="lower right")
+    words = left.text(-2.0, 1.8, "")
+
+    def move(norm, angle):
+        norm = BALLS[norm] if isinstance(norm, str) else norm
+        g = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+        d, size, along = norm.dualize(g), norm.dual(g), np.array([-g[1], g[0]])
+        shape.set_data(*ball(norm).T)
+        directions = circle()
+        dual.set_data(*(directions / norm._dual(directions)[:, None]).T)
+        touch.set_data(*np.stack([g * size - 4 * along, g * size + 4 * along]).T)
+        gradient(g)
+        step(d)
+        unit(g / size)
+        words.set_text(f"|g|* = <g, d> = {size:.2f}")
+
+    return move
+
+
+def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
+    """Left: a norm of your own, the polygon with corners at four distances, with a gradient and its dual map. Right: the path of its steepest descent.
+
+    The distances of the corners at 0, 45, 90 and 135 degrees; the angle of g; sharpness.
+    """
+    left, right = fig.subplots(1, 2)
+    _plane(left, "your unit ball", 2.3)
+    _plane(right, "your optimizer", 2.6)
+    X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
+    grid = np.stack([X, Y], -1)
+    right.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    shape, = left.plot([], [], "-", color=BLUE)
+    corners, = left.plot([], [], "s", color=GREY, ms=4)
+    gradient, step = _arrow(left, ORANGE, "g"), _arrow(left, BLUE, "dualize(g)")
+    left.legend(loc="lower right")
+    path, = right.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
+    title = right.set_title(" ")
+    rays = circle(9)[:4]
+
+    def move(east, northeast, north, northwest, angle, sharpness):
+        norm = Polygon(rays * np.array([east, northeast, north, northwest])[:, None])
+        shape.set_data(*ball(norm).T)
+        corners.set_data(*norm.vertices.T)
+        g = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+        gradient(g)
+        step(norm.dualize(g))
+        w, visited = start, [start]
+        for _ in range(25):
+            w = np.clip(w - norm.sharp(A @ w) / sharpness, -50, 50)
+            visited.append(w)
+        path.set_data(*np.array(visited).T)
+        title.set_text(f"25 steps end at loss {0.5 * w @ A @ w:.2g}")
+
+    return move
+
+
+# Lecture 10
+
+
+def gain(fig: Figure, W: np.ndarray) -> Callable:
+    """Left: inputs of length 1. Right: where the matrix sends them, an ellipse whose half axes are the singular values; the gain of one input is marked.
+
+    angle of the input in degrees.
+    """
+    left, right = fig.subplots(1, 2)
+    size = 1.15 * np.linalg.norm(W, 2)
+    _plane(left, "inputs x, |x| = 1", 1.4)
+    _plane(right, "outputs W x", size)
+    left.plot(*circle().T, color=GREY)
+    right.plot(*(circle() @ W.T).T, color=GREY)
+    into, out = _arrow(left, BLUE, "x"), _arrow(right, ORANGE, "W x")
+    words = right.text(-0.95 * size, 0.86 * size, "")
+
+    def move(angle):
+        x = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+        into(x)
+        out(W @ x)
+        words.set_text(f"|W x| / |x| = {np.linalg.norm(W @ x):.2f}")
+
+    return move
+
+
+def _shades(n: int) -> list:
+    """Light to dark blue, for widths from narrow to wide."""
+    return [(0.75 - 0.75 * i, 0.87 - 0.6 * i, 0.95 - 0.35 * i) for i in np.linspace(0, 1, n)]
+
+
+def width_sweep(fig: Figure, rows: list[dict]) -> Callable:
+    """Final loss against the step size, one curve for each width from light (narrow) to dark (wide), the mean over seeds; the best points are marked.
+
+    method: a name in the table.
+    """
+    ax = fig.subplots()
+    widths = sorted({r["width"] for r in rows})
+    curves = [ax.plot([], [], "-", color=c, label=str(width))[0] for width, c in zip(widths, _shades(len(widths)), strict=True)]
+    best = [ax.plot([], [], "o", color=c, ms=7, mec="black", mew=0.6)[0] for c in _shades(len(widths))]
+    ax.set(xlabel=r"step size, octaves (log$_2 \eta$)", ylabel="training loss after 60 steps", yscale="log", ylim=(0.04, 1.2), xlim=(-13.5, 4.5))
+    ax.legend(title="width", loc="lower left", ncols=2)
+    title = ax.set_title(" ")
+
+    def move(method):
+        for width, curve, dot in zip(widths, curves, best, strict=True):
+            mine = [r for r in rows if r["method"] == method and r["width"] == width]
+            steps = sorted({r["log2_step"] for r in mine})
+            loss = np.array([np.exp(np.mean([np.log(r["loss"]) for r in mine if r["log2_step"] == s])) for s in steps])
+            loss = np.where(np.isfinite(loss), loss, 1e3)
+            curve.set_data(steps, loss)
+            dot.set_data([steps[loss.argmin()]], [loss.min()])
+        title.set_text(method)
+
+    return move
+
+
+def drifts(fig: Figure, widths: Sequence[int], drift: dict[str, np.ndarray]) -> None:
+    """How far the best step size has moved from its place at the least width, in octaves, against the width; one line a method, a band over seeds.
+
+    drift: {method: [seeds, widths]}.
+    """
+    ax = fig.subplots()
+    ax.axhspan(-1, 1, color=GREY, alpha=0.12, lw=0)
+    for (name, d), color, marker in zip(drift.items(), (ORANGE, PINK, SKY, GREEN, BLUE, GREY, "black", "#E69F00", "#882255"), "osD^vP*Xh", strict=False):
+        d = np.asarray(d) - np.asarray(d)[:, :1]
+        ax.plot(np.log2(widths), d.mean(0), marker + "-", color=color, label=name, ms=5)
+        ax.fill_between(np.log2(widths), d.min(0), d.max(0), color=color, alpha=0.15, lw=0)
+    ax.set(xlabel="width", ylabel="drift of the best step size, octaves", xticks=np.log2(widths), xticklabels=widths)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def coordinate_check(fig: Figure, widths: Sequence[int], changes: dict[str, np.ndarray]) -> None:
+    """RMS change of the hidden features after one step, against the width, on logarithmic axes: flat lines are what one hopes for.
+
+    changes: {method: [seeds, widths]}, each scaled to 1 at the least width.
+    """
+    ax = fig.subplots()
+    for (name, c), color, marker in zip(changes.items(), (ORANGE, PINK, SKY, GREEN, BLUE, GREY), "osD^vP", strict=False):
+        c = np.asarray(c) / np.asarray(c)[:, :1]
+        ax.plot(np.log2(widths), np.log2(c).mean(0), marker + "-", color=color, label=name, ms=5)
+    ax.axhline(0, color=GREY, lw=0.8)
+    ax.set(xlabel="width", ylabel="log$_2$ of the features' change", xticks=np.log2(widths), xticklabels=widths)
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def spectra(fig: Figure, values: dict[str, np.ndarray], ylabel: str = "singular value") -> None:
+    """Singular values or eigenvalues from the largest to the smallest, one line a matrix, on a logarithmic axis."""
+    ax = fig.subplots()
+    for (name, s), color in zip(values.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
+        ax.semilogy(np.arange(1, len(s) + 1), s, color=color, label=name)
+    ax.set(xlabel="index", ylabel=ylabel)
+    ax.legend()

@@ -1,0 +1,166 @@
+"""Moving figures: a function that draws into a Figure and returns how it moves becomes a picture with sliders.
+
+    def parabola(fig):
+        ax = fig.subplots()
+        ...draw what stands still...
+        point, = ax.plot([], [], "o")
+        def move(w): point.set_data([w], [w * w])
+        return move
+
+    live(w=(-2.0, 2.0))(parabola)          sliders, in a notebook
+    still(parabola, w=1.0)                 one picture, anywhere
+
+Only what a move changes is drawn again, over a stored background, so that a picture follows the slider. Nothing beyond the widgets
+that ipywidgets 7.7 and 8 have in common is used, and every live figure carries a still picture for pages without a kernel.
+"""
+import base64
+import io
+from collections.abc import Callable
+from math import log10
+
+import ipywidgets as widgets
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.image import imsave
+
+INK, PIXELS = 100, 2
+"""Dots per inch of the layout, and screen pixels per dot (2 is sharp on a dense screen)."""
+LOOK = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
+        "lines.linewidth": 1.8, "legend.frameon": False}
+
+
+class Picture:
+    """A figure function at work: png(**values) moves it and gives the picture as PNG bytes."""
+
+    def __init__(self, figure: Callable, args: tuple = (), size: tuple[float, float] = (7.0, 3.4)):
+        self.fig = Figure(figsize=size, dpi=INK * PIXELS, layout="constrained")
+        self.canvas = FigureCanvasAgg(self.fig)
+        self.width = round(size[0] * INK)
+        with rc_context(LOOK):
+            self.move = figure(self.fig, *args)
+        self.moving, self.background = [], None
+
+    def png(self, **values) -> bytes:
+        """The picture at these values. Only artists that ever changed are drawn again, unless an axis itself did."""
+        if self.move is not None:
+            self.move(**values)
+        changed = [a for a in self._artists() if a.stale and a not in self.moving]
+        if self.background is None:
+            self._draw_all()
+        elif changed or any(axis.stale for ax in self.fig.axes for axis in (ax.xaxis, ax.yaxis)):
+            self.moving += changed
+            self._draw_all()
+        self.canvas.restore_region(self.background)
+        for artist in sorted(set(self.moving) & set(self._artists()), key=lambda a: a.zorder):
+            (artist.axes or self.fig).draw_artist(artist)
+        buffer = io.BytesIO()
+        imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
+        return buffer.getvalue()
+
+    def _draw_all(self) -> None:
+        """Draw everything that stands still, and keep it."""
+        if self.background is None:  # lay out once, with the moving parts in place, and then never again
+            self.canvas.draw()
+            self.fig.set_layout_engine("none")
+        for artist in self.moving:
+            artist.set_animated(True)
+        self.canvas.draw()
+        self.background = self.canvas.copy_from_bbox(self.fig.bbox)
+
+    def _artists(self) -> list:
+        """Everything that can move: what stands in the axes and on the figure, except axes, frames and grids."""
+        inside = [a for ax in self.fig.axes for a in (*ax.lines, *ax.patches, *ax.collections, *ax.texts, *ax.images, ax.title, ax.xaxis.label)]
+        return inside + list(self.fig.texts)
+
+
+class Still:
+    """One picture, shown in a notebook; `png` has the bytes, `alt` what a screen reader says."""
+
+    def __init__(self, png: bytes, width: int, alt: str):
+        self.png, self.width, self.alt = png, width, alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}, {"image/png": {"width": self.width, "alt": self.alt}}
+
+    def save(self, path) -> None:
+        """Write the PNG to a file."""
+        with open(path, "wb") as file:
+            file.write(self.png)
+
+
+def still(figure: Callable, *args, size: tuple[float, float] = (7.0, 3.4), **values) -> Still:
+    """The picture that figure(fig, *args) draws, moved to `values`."""
+    picture = Picture(figure, args, size)
+    return Still(picture.png(**values), picture.width, alt_text(figure))
+
+
+def alt_text(figure: Callable) -> str:
+    """The first paragraph of the figure's docstring."""
+    return " ".join((figure.__doc__ or figure.__name__).strip().split("\n\n")[0].split())
+
+
+class Live(Still):
+    """A picture under sliders. `controls` has the widgets by name, `box` all of it as one widget."""
+
+    def __init__(self, figure: Callable, args: tuple, ranges: dict, size: tuple[float, float]):
+        self.controls = {name: control(name, r) for name, r in ranges.items()}
+        self.picture = Picture(figure, args, size)
+        super().__init__(self.picture.png(**self.values()), self.picture.width, alt_text(figure))
+        pixels = f"{self.width}px"
+        self.image = widgets.Image(value=self.png, format="png", layout=widgets.Layout(width=pixels, max_width="100%", object_fit="contain"))
+        self.message = widgets.HTML()
+        self.box = widgets.VBox([*self.controls.values(), self.message, self.image], layout=widgets.Layout(width=f"{self.width + 8}px", max_width="100%"))
+        for c in self.controls.values():
+            c.observe(self._update, names="value")
+
+    def values(self) -> dict:
+        """What the controls say now."""
+        return {name: c.value for name, c in self.controls.items()}
+
+    def _update(self, _) -> None:
+        try:
+            self.image.value = self.picture.png(**self.values())
+            self.message.value = ""
+        except Exception as error:  # an exception inside a widget's callback would vanish without a trace
+            self.message.value = f'<span style="color:#c22">{type(error).__name__}: {error}</span>'
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        data, metadata = super()._repr_mimebundle_()
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+        return {"application/vnd.jupyter.widget-view+json": view, **data}, metadata
+
+
+def live(*, size: tuple[float, float] = (7.0, 3.4), **ranges) -> Callable[..., Live]:
+    """live(name=range, ...)(figure, *args): the figure with a control for each argument of its move.
+
+    A range is (low, high) or (low, high, start), whole numbers for whole steps; Log(low, high, start) for a logarithmic slider; a list of
+    choices, the first one chosen; or True/False. Raises TypeError or ValueError for anything else.
+    """
+    return lambda figure, *args: Live(figure, args, ranges, size)
+
+
+class Log(tuple):
+    """A range on a logarithmic slider: Log(low, high) or Log(low, high, start), all positive."""
+
+    def __new__(cls, *ends: float):
+        return super().__new__(cls, ends)
+
+
+def control(name: str, r) -> widgets.Widget:
+    """The widget for one range (see live)."""
+    style = dict(description=name.replace("_", " "), continuous_update=True, style={"description_width": "110px"}, layout=widgets.Layout(width="440px"))
+    if isinstance(r, bool):
+        return widgets.Checkbox(value=r, description=style["description"])
+    if isinstance(r, list) and r:
+        return widgets.Dropdown(options=r, value=r[0], **{k: v for k, v in style.items() if k != "continuous_update"})
+    if not (isinstance(r, tuple) and len(r) in (2, 3) and all(isinstance(v, (int, float)) for v in r)):
+        raise TypeError(f"the range of {name} is {r!r}; expected (low, high), (low, high, start), Log(...), a list of choices, or True/False")
+    low, high, start = r if len(r) == 3 else (*r, r[0])
+    if not low <= start <= high or low == high:
+        raise ValueError(f"the range of {name} needs low <= start <= high and low < high, got {tuple(r)}")
+    if isinstance(r, Log):
+        return widgets.FloatLogSlider(value=start, min=log10(low), max=log10(high), step=(log10(high) - log10(low)) / 100, readout_format=".3g", **style)
+    if all(isinstance(v, int) for v in r):
+        return widgets.IntSlider(value=start, min=low, max=high, **style)
+    return widgets.FloatSlider(value=start, min=low, max=high, step=(high - low) / 100, readout_format=".3g", **style)
