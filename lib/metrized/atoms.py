@@ -7,7 +7,7 @@ import numpy as np
 from .arrays import Array, add, namespace, normal, shapes
 from .linalg import polar as exact_polar
 from .modules import Atom
-from .norms import Positions, RMSOperator, RowRMS, Scaled, Spectral
+from .norms import Positions, RMSOperator, RowRMS, Scaled
 from .vectors import Covector, Vector
 
 

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import normal, namespace
+from .arrays import namespace, normal
 from .linalg import lanczos
 from .norms import Norm
 from .objective import Objective

@@ -2,7 +2,8 @@
 
 fashion   5000 + 1000 grey images 14 x 14 in ten balanced classes: 2x2 means of Fashion-MNIST (Xiao, Rasul & Vollgraf, Zalando SE 2017,
           MIT licence), the first 500 (100) of each class, shuffled with seed 0.
-austen    "Pride and Prejudice", Jane Austen 1813 (public domain), 684,767 characters, text as in the R package janeaustenr (MIT licence, Julia Silge).
+austen    "Pride and Prejudice", Jane Austen 1813 (public domain), 684,767 characters; text as in the R package janeaustenr (Julia Silge,
+          MIT licence).
 mnist     60000 + 10000 grey images 28 x 28 (LeCun, Cortes & Burges 1998).                      download, 11 MB
 cifar10   50000 + 10000 colour images 32 x 32 (Krizhevsky 2009).                                download, 170 MB
 shakespeare   1,115,394 characters (Karpathy's tiny Shakespeare).                               download, 1 MB

@@ -67,14 +67,15 @@ def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
 
 
 def contraction(fig: Figure, eigenvalues: Sequence[float]) -> None:
-    """The factor by which each eigendirection shrinks in one step, against the step size; the slowest one counts, and is least where two lines cross."""
+    """The factor by which each eigendirection shrinks in one step, against the step size. The slowest counts; it is best where two lines cross."""
     ax, top, low = fig.subplots(), max(eigenvalues), min(eigenvalues)
     eta = np.linspace(0, 2.3 / top, 300)
     for value in eigenvalues:
         ax.plot(eta, abs(1 - eta * value), color=GREY, lw=1)
     ax.plot(eta, np.max([abs(1 - eta * v) for v in eigenvalues], axis=0), color=BLUE, lw=2.5, label="the slowest direction")
-    for x, name, color in ((1 / top, r"$1/\lambda_1$", GREEN), (2 / (top + low), r"$2/(\lambda_1+\lambda_d)$", ORANGE), (2 / top, r"$2/\lambda_1$", PINK)):
-        ax.axvline(x, color=color, lw=1.2, ls="--", label=name)
+    names = r"1/\lambda_1", r"2/(\lambda_1+\lambda_d)", r"2/\lambda_1"
+    for x, name, color in zip((1 / top, 2 / (top + low), 2 / top), names, (GREEN, ORANGE, PINK), strict=True):
+        ax.axvline(x, color=color, lw=1.2, ls="--", label=f"${name}$")
     ax.set(xlabel=r"step size $\eta$", ylabel="|factor| per step", ylim=(0, 1.35))
     ax.legend(loc="lower left")
 
@@ -128,7 +129,7 @@ def _arrow(ax, color: str, label: str):
 
 
 def dual_map(fig: Figure) -> Callable:
-    """Left: the unit ball of a norm, the gradient g, and the point d of the ball that lies farthest along g. Right: the dual ball, whose radius along g is 1/|g|*.
+    """Left: the unit ball of a norm, a gradient g, and the point d of the ball farthest along g. Right: the dual ball, of radius 1/|g|* along g.
 
     norm: a name; angle of g in degrees.
     """
@@ -160,7 +161,7 @@ def dual_map(fig: Figure) -> Callable:
 
 
 def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
-    """Left: a norm of your own, the polygon with corners at four distances, with a gradient and its dual map. Right: the path of its steepest descent.
+    """Left: a norm of your own, a polygon with corners at four distances, a gradient and its dual map. Right: the path of its steepest descent.
 
     The distances of the corners at 0, 45, 90 and 135 degrees; the angle of g; sharpness.
     """
@@ -199,7 +200,7 @@ def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
 
 
 def gain(fig: Figure, W: np.ndarray) -> Callable:
-    """Left: inputs of length 1. Right: where the matrix sends them, an ellipse whose half axes are the singular values; the gain of one input is marked.
+    """Left: inputs of length 1. Right: where a matrix sends them, an ellipse whose half axes are the singular values, with the gain of one input.
 
     angle of the input in degrees.
     """
@@ -224,6 +225,14 @@ def gain(fig: Figure, W: np.ndarray) -> Callable:
 def _shades(n: int) -> list:
     """Light to dark blue, for widths from narrow to wide."""
     return [(0.75 - 0.75 * i, 0.87 - 0.6 * i, 0.95 - 0.35 * i) for i in np.linspace(0, 1, n)]
+
+
+def _method(name: str) -> dict:
+    """Colour and marker of a method; a variant of it ("Adam, orthogonal start") is dashed."""
+    color, marker = next((v for k, v in {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "Frobenius": (SKY, "D"), "spectral": (GREEN, "^")}.items()
+                          if name.startswith(k)), (BLUE, "v"))
+    plain = name in ("SGD", "Adam", "Frobenius", "spectral", "dualized")
+    return dict(color=color, marker=marker, ms=5, ls="-" if plain else "--", mfc=color if plain else "white")
 
 
 def width_sweep(fig: Figure, rows: list[dict]) -> Callable:
@@ -259,10 +268,10 @@ def drifts(fig: Figure, widths: Sequence[int], drift: dict[str, np.ndarray]) -> 
     """
     ax = fig.subplots()
     ax.axhspan(-1, 1, color=GREY, alpha=0.12, lw=0)
-    for (name, d), color, marker in zip(drift.items(), (ORANGE, PINK, SKY, GREEN, BLUE, GREY, "black", "#E69F00", "#882255"), "osD^vP*Xh", strict=False):
+    for name, d in drift.items():
         d = np.asarray(d) - np.asarray(d)[:, :1]
-        ax.plot(np.log2(widths), d.mean(0), marker + "-", color=color, label=name, ms=5)
-        ax.fill_between(np.log2(widths), d.min(0), d.max(0), color=color, alpha=0.15, lw=0)
+        ax.plot(np.log2(widths), d.mean(0), label=name, **_method(name))
+        ax.fill_between(np.log2(widths), d.min(0), d.max(0), color=_method(name)["color"], alpha=0.15, lw=0)
     ax.set(xlabel="width", ylabel="drift of the best step size, octaves", xticks=np.log2(widths), xticklabels=widths)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
@@ -273,9 +282,9 @@ def coordinate_check(fig: Figure, widths: Sequence[int], changes: dict[str, np.n
     changes: {method: [seeds, widths]}, each scaled to 1 at the least width.
     """
     ax = fig.subplots()
-    for (name, c), color, marker in zip(changes.items(), (ORANGE, PINK, SKY, GREEN, BLUE, GREY), "osD^vP", strict=False):
+    for name, c in changes.items():
         c = np.asarray(c) / np.asarray(c)[:, :1]
-        ax.plot(np.log2(widths), np.log2(c).mean(0), marker + "-", color=color, label=name, ms=5)
+        ax.plot(np.log2(widths), np.log2(c).mean(0), label=name, **_method(name))
     ax.axhline(0, color=GREY, lw=0.8)
     ax.set(xlabel="width", ylabel="log$_2$ of the features' change", xticks=np.log2(widths), xticklabels=widths)
     ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -1,4 +1,5 @@
 """What every lecture uses beside its figures: claim (a statement that a cell proves), predict (a question before its answer), show (source code)."""
+import ast
 import inspect
 from collections.abc import Sequence
 
@@ -28,9 +29,19 @@ def claim(statement: str, value, bounds: tuple[float, float]) -> None:
     print(line)
 
 
-def show(thing) -> Code:
-    """The source of a function, class or module of the library, in colour: the code that runs, not a copy."""
-    return Code(inspect.getsource(thing), language="python")
+def show(thing, name: str | None = None) -> Code:
+    """The source of a function, class or module of the library, in colour: the code that runs, not a copy.
+
+    With a `name`, the place where the module `thing` assigns it. Raises ValueError where it does not.
+    """
+    source = inspect.getsource(thing)
+    if name:
+        targets = lambda node: getattr(node, "targets", None) or [getattr(node, "target", None)]
+        places = [node for node in ast.parse(source).body if name in {getattr(t, "id", None) for t in targets(node)}]
+        if not places:
+            raise ValueError(f"{thing.__name__} assigns nothing to {name}")
+        source = "\n".join(source.splitlines()[places[0].lineno - 1:places[0].end_lineno])
+    return Code(source, language="python")
 
 
 class Quiz:

@@ -52,7 +52,7 @@ class Picture:
             self.moving += changed
             self._draw_all()
         self.canvas.restore_region(self.background)
-        for artist in sorted(set(self.moving) & set(self._artists()), key=lambda a: a.zorder):
+        for artist in sorted((a for a in self._artists() if a in self.moving), key=lambda a: a.zorder):
             (artist.axes or self.fig).draw_artist(artist)
         buffer = io.BytesIO()
         imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
@@ -106,11 +106,14 @@ class Live(Still):
     def __init__(self, figure: Callable, args: tuple, ranges: dict, size: tuple[float, float]):
         self.controls = {name: control(name, r) for name, r in ranges.items()}
         self.picture = Picture(figure, args, size)
+        self.picture.png(**self.values())
+        self.picture.png(**{name: other_end(c) for name, c in self.controls.items()})  # drawn twice, the moving artists are known
         super().__init__(self.picture.png(**self.values()), self.picture.width, alt_text(figure))
         pixels = f"{self.width}px"
         self.image = widgets.Image(value=self.png, format="png", layout=widgets.Layout(width=pixels, max_width="100%", object_fit="contain"))
         self.message = widgets.HTML()
-        self.box = widgets.VBox([*self.controls.values(), self.message, self.image], layout=widgets.Layout(width=f"{self.width + 8}px", max_width="100%"))
+        self.box = widgets.VBox([*self.controls.values(), self.message, self.image])
+        self.box.layout.width, self.box.layout.max_width = f"{self.width + 8}px", "100%"
         for c in self.controls.values():
             c.observe(self._update, names="value")
 
@@ -131,6 +134,18 @@ class Live(Still):
         return {"application/vnd.jupyter.widget-view+json": view, **data}, metadata
 
 
+def other_end(c: widgets.Widget):
+    """A value of a control far from the one it has."""
+    if hasattr(c, "options"):
+        return c.options[-1]
+    return not c.value if isinstance(c.value, bool) else _end(c, "max") if c.value < 0.5 * (_end(c, "min") + _end(c, "max")) else _end(c, "min")
+
+
+def _end(c: widgets.Widget, name: str) -> float:
+    """The least or largest value of a slider (a logarithmic one keeps the exponent)."""
+    return c.base ** getattr(c, name) if hasattr(c, "base") else getattr(c, name)
+
+
 def live(*, size: tuple[float, float] = (7.0, 3.4), **ranges) -> Callable[..., Live]:
     """live(name=range, ...)(figure, *args): the figure with a control for each argument of its move.
 
@@ -149,18 +164,19 @@ class Log(tuple):
 
 def control(name: str, r) -> widgets.Widget:
     """The widget for one range (see live)."""
-    style = dict(description=name.replace("_", " "), continuous_update=True, style={"description_width": "110px"}, layout=widgets.Layout(width="440px"))
+    style = dict(description=name.replace("_", " "), style={"description_width": "110px"}, layout=widgets.Layout(width="440px"))
     if isinstance(r, bool):
-        return widgets.Checkbox(value=r, description=style["description"])
+        return widgets.Checkbox(value=r, **style)
     if isinstance(r, list) and r:
-        return widgets.Dropdown(options=r, value=r[0], **{k: v for k, v in style.items() if k != "continuous_update"})
+        return widgets.Dropdown(options=r, value=r[0], **style)
     if not (isinstance(r, tuple) and len(r) in (2, 3) and all(isinstance(v, (int, float)) for v in r)):
         raise TypeError(f"the range of {name} is {r!r}; expected (low, high), (low, high, start), Log(...), a list of choices, or True/False")
     low, high, start = r if len(r) == 3 else (*r, r[0])
     if not low <= start <= high or low == high:
         raise ValueError(f"the range of {name} needs low <= start <= high and low < high, got {tuple(r)}")
     if isinstance(r, Log):
-        return widgets.FloatLogSlider(value=start, min=log10(low), max=log10(high), step=(log10(high) - log10(low)) / 100, readout_format=".3g", **style)
+        low, high = log10(low), log10(high)
+        return widgets.FloatLogSlider(value=start, min=low, max=high, step=(high - low) / 100, readout_format=".3g", **style)
     if all(isinstance(v, int) for v in r):
         return widgets.IntSlider(value=start, min=low, max=high, **style)
     return widgets.FloatSlider(value=start, min=low, max=high, step=(high - low) / 100, readout_format=".3g", **style)

@@ -39,7 +39,7 @@ class CrossEntropy:
         if t.size == 0 or y.shape[y.ndim - t.ndim - 1:-1] != t.shape:
             raise ValueError(f"CrossEntropy met logits {shapes(y)} and targets {shapes(t)}; logits need one axis more, and at least one sample")
         if not (0 <= int(t.min()) and int(t.max()) < y.shape[-1]):
-            raise ValueError(f"CrossEntropy needs targets from 0 to {y.shape[-1] - 1}, the number of logits less one; got {int(t.min())} to {int(t.max())}")
+            raise ValueError(f"CrossEntropy needs targets from 0 to {y.shape[-1] - 1}, one for each logit; got {int(t.min())} to {int(t.max())}")
 
     def linearize(self, y: Array, t: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
         """(loss, dl/dy = (softmax(y) - onehot(t)) / samples, v -> l'' v = (p v - p <p, v>) / samples)."""

@@ -19,7 +19,8 @@ def grid(**axes: Iterable) -> list[dict]:
     return [dict(zip(axes, values, strict=True)) for values in product(*axes.values())]
 
 
-def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | None = None, jobs: int | None = None, progress: bool = True) -> list[dict]:
+def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | None = None, jobs: int | None = None,
+          progress: bool = True) -> list[dict]:
     """run(**point) for every point; a tidy table, one row {**point, **result} a point, in the order of the points.
 
     `run` is a function at the top of a module that returns a dict of numbers. With `cache` (a folder) every result is written at once, under

@@ -23,8 +23,8 @@ class Diverged(ArithmeticError):
     """The loss became NaN or infinite. `step` holds the number of the step; whatever was recorded before is the caller's and stays."""
 
     def __init__(self, step: int, loss):
-        super().__init__(f"the loss is {loss} at step {step}; try a smaller step size (a larger sharpness), or look at the data and the initial weights. "
-                         "What was recorded up to here is kept")
+        super().__init__(f"the loss is {loss} at step {step}; try a smaller step size (a larger sharpness), or look at the data "
+                         "and the initial weights. What was recorded up to here is kept")
         self.step = step
 
 

@@ -3,12 +3,37 @@ from math import inf
 
 import numpy as np
 import pytest
-from laws import same
 
+from laws import same
 from metrized import norms
 from metrized.linalg import newton_schulz
-from metrized.norms import (RMS, Columns, Euclidean, FanScaled, Frobenius, Induced, KyFan, Largest, Layerwise, Lp, Manhattan, Max, Norm, Nuclear, Polygon,
-                            Positions, RMSOperator, RowRMS, Rows, Scaled, Schatten, Spectral, TopK, Total, Weighted)
+from metrized.norms import (
+    RMS,
+    Columns,
+    Euclidean,
+    FanScaled,
+    Frobenius,
+    Induced,
+    KyFan,
+    Largest,
+    Layerwise,
+    Lp,
+    Manhattan,
+    Max,
+    Norm,
+    Nuclear,
+    Polygon,
+    Positions,
+    RMSOperator,
+    RowRMS,
+    Rows,
+    Scaled,
+    Schatten,
+    Spectral,
+    TopK,
+    Total,
+    Weighted,
+)
 from metrized.vectors import Covector, Vector
 
 A = np.array([[3.0, 1.0, 0.5], [1.0, 2.0, -0.3], [0.5, -0.3, 1.5]])
@@ -137,12 +162,14 @@ def test_untyped_arrays_pass(norm, rng):
 def test_definitions_against_numpy(rng):
     W, v = rng.standard_normal((4, 6)), rng.standard_normal(7)
     s = np.linalg.svd(W, compute_uv=False)
-    for norm, value in ((Spectral(), np.linalg.norm(W, 2)), (Nuclear(), np.linalg.norm(W, "nuc")), (Frobenius(), np.linalg.norm(W)), (KyFan(3), s[:3].sum()),
-                        (Schatten(3), (s ** 3).sum() ** (1 / 3)), (RMSOperator(), np.sqrt(6 / 4) * s[0]), (Induced(1, 1), np.linalg.norm(W, 1)),
+    for norm, value in ((Spectral(), np.linalg.norm(W, 2)), (Nuclear(), np.linalg.norm(W, "nuc")), (Frobenius(), np.linalg.norm(W)),
+                        (KyFan(3), s[:3].sum()), (Schatten(3), (s ** 3).sum() ** (1 / 3)),
+                        (RMSOperator(), np.sqrt(6 / 4) * s[0]), (Induced(1, 1), np.linalg.norm(W, 1)),
                         (Induced(inf, inf), np.linalg.norm(W, inf)), (RowRMS(), np.sqrt((W ** 2).mean(1)).max())):
         np.testing.assert_allclose(norm(W), value, rtol=1e-12)
-    for norm, value in ((Lp(3), np.linalg.norm(v, 3)), (Max(), np.linalg.norm(v, inf)), (Manhattan(), np.linalg.norm(v, 1)), (RMS(), np.linalg.norm(v) / 7 ** .5)):
-        np.testing.assert_allclose(norm(v), value, rtol=1e-12)
+    for norm, p in ((Lp(3), 3), (Max(), inf), (Manhattan(), 1), (Euclidean(), 2)):
+        np.testing.assert_allclose(norm(v), np.linalg.norm(v, p), rtol=1e-12)
+    np.testing.assert_allclose(RMS()(v), np.linalg.norm(v) / 7 ** .5, rtol=1e-12)
 
 
 @pytest.mark.parametrize("p, q", [(1, 2), (1, 3), (2, inf), (3, inf), (2, 2), (inf, inf), (1, inf)])

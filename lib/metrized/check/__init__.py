@@ -5,7 +5,7 @@ any other wrong answer gets what was expected beside what came.
 """
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -43,7 +43,6 @@ class Report:
     status: str
     hint: str = ""
     details: str = ""
-    lines: list[str] = field(init=False, default_factory=list)
 
     @property
     def passed(self) -> bool:
@@ -103,7 +102,8 @@ def _numbers(x) -> np.ndarray | None:
 def _same(answer, expected, tolerance: float) -> bool:
     """Whether the answer has the expected structure, shapes and, within `tolerance` of their scale, numbers."""
     if isinstance(expected, tuple):
-        return isinstance(answer, (tuple, list)) and len(answer) == len(expected) and all(_same(a, e, tolerance) for a, e in zip(answer, expected, strict=True))
+        pairs = isinstance(answer, (tuple, list)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
+        return bool(pairs) and all(_same(a, e, tolerance) for a, e in pairs)
     a, e = _numbers(answer), np.asarray(expected)
     return a is not None and a.shape == e.shape and bool((abs(a - e) <= tolerance * max(1.0, abs(e).max(initial=0))).all())
 

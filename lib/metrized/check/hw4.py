@@ -76,7 +76,8 @@ polygon_dual = Exercise(
     "polygon_dual", 10, polygon, lambda g, corners: abs(corners @ g).max(), (
         Misconception("Corners come in pairs, p and -p; the farthest one may be a -p, and then <g, p> is the most negative.",
                       lambda g, corners: (corners @ g).max()),
-        Misconception("A linear function on a polygon is largest at one corner; you added the corners up.", lambda g, corners: abs(corners @ g).sum()),
+        Misconception("A linear function on a polygon is largest at one corner; you added the corners up.",
+                      lambda g, corners: abs(corners @ g).sum()),
         Misconception("This measures how far out the corners are, and not how far along g: pair each corner with g.",
                       lambda g, corners: np.linalg.norm(corners, axis=1).max())))
 
@@ -90,7 +91,8 @@ def weighted(rng):
 
 weighted_dual = Exercise(
     "weighted_dual", 10, weighted, lambda g, A: np.sqrt(g @ np.linalg.solve(A, g)), (
-        Misconception("This is the norm itself, with A. A gradient is measured by the dual norm, which has the inverse of A.", lambda g, A: np.sqrt(g @ A @ g)),
+        Misconception("This is the norm itself, with A. A gradient is measured by the dual norm, which has the inverse of A.",
+                      lambda g, A: np.sqrt(g @ A @ g)),
         Misconception("A norm scales like g; yours scales like g squared. The square root is missing.", lambda g, A: g @ np.linalg.solve(A, g)),
         Misconception("This uses the diagonal of A alone, as if the axes of the ellipse were the axes of the paper.",
                       lambda g, A: np.sqrt((g * g / np.diag(A)).sum())),
@@ -115,8 +117,8 @@ def s(G):
     return svd(G)[1]
 
 
-SWAPPED = ("Spectral and nuclear are swapped. The dual of the largest singular value is their sum, and the matrix of spectral norm 1 that lies farthest "
-           "along G has ALL its singular values 1.")
+SWAPPED = ("Spectral and nuclear are swapped. The dual of the largest singular value is their sum, and the matrix of spectral norm 1 "
+           "that lies farthest along G has ALL its singular values 1.")
 SELF_DUAL = "Only Frobenius is its own dual here. Which matrices have this norm 1, and which of them lies farthest along G?"
 NOT_UNIT = "The dual map must have norm 1, and yours has the length of G."
 
@@ -141,7 +143,7 @@ nuclear = Exercise(
         Misconception(SELF_DUAL, lambda G: (s(G).sum(), top_pair(G))),
         Misconception(SELF_DUAL, lambda G: (s(G).sum(), G / s(G).sum())),
         Misconception("The dual norm is right, and the dual map is that of the spectral norm.", lambda G: (s(G)[0], orthogonal(G))),
-        Misconception("The dual norm is right. Of norm 1 it is, but spreading the weight over all singular values wastes it: put everything on the largest.",
+        Misconception("The dual norm is right. Spreading the weight over all singular values wastes it: put everything on the largest.",
                       lambda G: (s(G)[0], orthogonal(G) / len(s(G))))))
 
 
@@ -191,8 +193,10 @@ sharpness_spectral = Exercise(
         Misconception(LOWER, lambda X: second_moment(X)[-1]),
         Misconception(LOWER, lambda X: second_moment(X).mean()),
         Misconception("The loss is a mean over the samples: divide by their number.", lambda X: second_moment(X).sum() * len(X)),
-        Misconception("The sharpness stands in lambda/2 |D|^2, and the loss has its own 1/2: the halves cancel.", lambda X: second_moment(X).sum() / 2),
-        Misconception("The quadratic term has X twice: square the lengths of the samples before you average.", lambda X: np.linalg.norm(X, axis=1).mean())))
+        Misconception("The sharpness stands in lambda/2 |D|^2, and the loss has its own 1/2: the halves cancel.",
+                      lambda X: second_moment(X).sum() / 2),
+        Misconception("The quadratic term has X twice: square the lengths of the samples before you average.",
+                      lambda X: np.linalg.norm(X, axis=1).mean())))
 
 
 def two_norms(rng):
@@ -202,7 +206,7 @@ def two_norms(rng):
 
 two_layers = Exercise(
     "two_layers", 10, two_norms, lambda d1, d2: d1 + d2 + d1 * d2, (
-        Misconception("This is right to first order, and a lower bound beyond it: both layers change at once. Multiply out (W2 + D2)(W1 + D1) - W2 W1.",
+        Misconception("This is right to first order and too low beyond it, a lower bound: multiply out (W2 + D2)(W1 + D1) - W2 W1.",
                       lambda d1, d2: d1 + d2),
         Misconception("This is the product term alone, which is left when both weights are zero.", lambda d1, d2: d1 * d2),
         Misconception("This bounds the changed output; the change is that minus the output before.", lambda d1, d2: (1 + d1) * (1 + d2))))

@@ -58,7 +58,8 @@ METHODS: dict[str, tuple[Callable, Callable]] = {  # start of the weights, and r
 }
 GRIDS = {  # log2 of the step sizes tried
     "SGD": range(-8, 3), "SGD, orthogonal start": range(-6, 5), "Adam": range(-13, -3), "Adam, orthogonal start": range(-12, -2),
-    "Frobenius": range(-6, 5), "Frobenius with fans": range(-5, 5), "spectral": range(-5, 5), "dualized": range(-5, 4), "dualized, He start": range(-5, 4),
+    "Frobenius": range(-6, 5), "Frobenius with fans": range(-5, 5), "spectral": range(-5, 5),
+    "dualized": range(-5, 4), "dualized, He start": range(-5, 4),
 }
 
 

@@ -65,7 +65,8 @@ def root(start: Path) -> Path:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command; 0 when all went well, 1 with one line on stderr when not."""
-    parser = argparse.ArgumentParser(prog="python -m metrized.teach.release", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m metrized.teach.release", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("names", nargs="*", help="hw1, hw2, ...; all of them unless given")
     names = parser.parse_args(arguments).names
     try:

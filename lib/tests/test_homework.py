@@ -1,0 +1,120 @@
+"""Homework: solutions pass, misconceptions are named, untouched copies are met with patience, and students get what solutions generate."""
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from metrized.check import Exercise, check
+from metrized.teach import release
+
+ROOT = Path(__file__).parents[2]
+HOMEWORKS = [path.stem for path in sorted((ROOT / "solutions").glob("hw*.ipynb"))]
+EXERCISES = {(hw, name): exercise for hw in HOMEWORKS for name, exercise in importlib.import_module(f"metrized.check.{hw}").EXERCISES.items()}
+MISCONCEPTIONS = [(hw, name, i) for (hw, name), e in EXERCISES.items() for i in range(len(e.misconceptions))]
+
+
+def functions(notebook: Path) -> dict:
+    """The functions that the code cells of a notebook define."""
+    scope = {"np": np}
+    for cell in json.loads(notebook.read_text())["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code" and source.startswith("def ") and "still(" not in source:
+            exec(source, scope)
+    return scope
+
+
+@pytest.mark.parametrize("hw, name", EXERCISES)
+def test_solutions_pass(hw, name):
+    report = check(EXERCISES[hw, name], functions(ROOT / "solutions" / f"{hw}.ipynb")[name], seed=7)
+    assert report.passed and "public checks passed" in repr(report)
+
+
+@pytest.mark.parametrize("hw, name", EXERCISES)
+def test_untouched_copies(hw, name):
+    report = check(EXERCISES[hw, name], functions(ROOT / "homework" / f"{hw}.ipynb")[name])
+    assert report.status == "empty" and "nothing has been entered yet" in repr(report) and "Traceback" not in repr(report)
+
+
+@pytest.mark.parametrize("hw, name, i", MISCONCEPTIONS)
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_misconceptions_get_their_hint(hw, name, i, seed):
+    exercise = EXERCISES[hw, name]
+    misconception = exercise.misconceptions[i]
+    report = check(exercise, misconception.wrong, seed)
+    assert report.status == "wrong" and report.hint == misconception.hint
+    assert "expected:" in report.details and repr(report).index(report.hint) < repr(report).index("expected:")
+
+
+@pytest.mark.parametrize("hw", HOMEWORKS)
+def test_points_and_hints_are_complete(hw):
+    """100 points (and a bonus where the text says so); every check call in the notebook is an exercise, and every exercise is called."""
+    exercises = [e for (h, _), e in EXERCISES.items() if h == hw]
+    text = (ROOT / "solutions" / f"{hw}.ipynb").read_text()
+    assert sum(e.points for e in exercises) == 100 + (10 if "bonus of 10" in text else 0)
+    for e in exercises:
+        assert f"check({e.name})" in text and e.misconceptions
+
+
+def test_release_is_up_to_date():
+    for hw in HOMEWORKS:
+        text = (ROOT / "solutions" / f"{hw}.ipynb").read_text(encoding="utf-8")
+        student = release.dump(release.release(json.loads(text), hw))
+        assert (ROOT / "homework" / f"{hw}.ipynb").read_text(encoding="utf-8") == student
+        assert "SOLUTION" not in student and "Solution." not in student
+    assert {p.name for p in (ROOT / "homework").iterdir()} == {f"{hw}.ipynb" for hw in HOMEWORKS}
+
+
+@pytest.mark.parametrize("source", ["### BEGIN SOLUTION\nx", "x\n### END SOLUTION", "### BEGIN SOLUTION\n### BEGIN SOLUTION\n### END SOLUTION"])
+def test_unpaired_markers_are_refused(source):
+    with pytest.raises(release.MarkersError, match="hw9, cell 2: .* without its partner"):
+        cells = [{"cell_type": kind, "metadata": {}, "source": source} for kind in ("markdown", "code")]
+        release.release({"cells": cells}, "hw9")
+
+
+def test_release_command(tmp_path, monkeypatch, capsys):
+    for folder in ("solutions", "homework"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "solutions" / "hw4.ipynb").write_text((ROOT / "solutions" / "hw4.ipynb").read_text())
+    monkeypatch.chdir(tmp_path / "solutions")
+    assert release.main([]) == 0 and (tmp_path / "homework" / "hw4.ipynb").read_text() == (ROOT / "homework" / "hw4.ipynb").read_text()
+    assert release.main(["hw99"]) == 1 and "hw99" in capsys.readouterr().err
+    monkeypatch.chdir("/")
+    assert release.main([]) == 1 and "inside a checkout" in capsys.readouterr().err
+
+
+SQUARE = Exercise("square", 5, lambda rng: (rng.standard_normal(3),), lambda x: x ** 2)
+
+
+class EqualToEverything:
+    """An answer that agrees with any answer."""
+
+    def __eq__(self, other):
+        return True
+
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("no numbers here")
+
+
+@pytest.mark.parametrize("answer, words", [
+    (lambda x: np.ones(4), "shape [3], and has [4]"),
+    (lambda x: x * np.nan, "NaN"),
+    (lambda x: "x", "is a str"),
+    (lambda x: x ** 3, "numbers differ"),
+    (lambda x: EqualToEverything(), "is a EqualToEverything"),
+    (lambda x: (x ** 2).astype(complex), "is a ndarray"),
+    (lambda x: x.__imul__(0), "numbers differ"),
+])
+def test_unforeseen_answers_get_a_plain_word(answer, words):
+    report = check(SQUARE, answer)
+    assert report.status == "wrong" and words in report.hint and "got:" in report.details
+
+
+def test_lists_are_as_good_as_arrays():
+    assert check(SQUARE, lambda x: [v * v for v in x]).passed
+
+
+def test_errors_show_the_students_lines_only():
+    report = check(SQUARE, lambda x: x @ np.ones(7))
+    assert report.status == "error" and "ValueError" in report.hint and __file__ in report.details and "check/__init__" not in report.details

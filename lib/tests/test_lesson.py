@@ -1,0 +1,125 @@
+"""Claims that can fail, guesses that are scored once, moving figures that move."""
+import io
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from metrized import figures
+from metrized.examples import width
+from metrized.lesson import ClaimFailed, Quiz, claim, show
+from metrized.live import Log, live, other_end, still
+
+
+def test_a_claim_prints_or_raises(capsys):
+    claim("pi", 3.1416, (3, 4))
+    assert capsys.readouterr().out == "holds  pi: 3.142  in [3, 4]\n"
+    claim("seeds", [0.1, np.float32(0.2)], (0, 1))
+    for value in (5.0, np.nan, [3.5, 5.0], [], np.array([[3.5], [np.inf]])):
+        with pytest.raises(ClaimFailed, match="FAILS  pi"):
+            claim("pi", value, (3, 4))
+
+
+def test_a_guess_is_scored_once(capsys):
+    predict = Quiz()
+    guess = predict("?", ["a", "b"])
+    guess.score("a")
+    assert "No answer given yet. It is: a." in capsys.readouterr().out and predict.scored == 0
+    guess.answer.value = "a"
+    guess.score("a")
+    guess.score("a")
+    assert predict.right == predict.scored == 1
+    number = predict("?", unit="steps")
+    number.answer.value = "95,5"
+    number.score(100, within=0.1)
+    number2 = predict("?")
+    number2.answer.value = "80"
+    number2.score(100, within=0.1)
+    out = capsys.readouterr().out
+    assert "Right: it is 100 steps, you said 95.5. 2 of 2 so far." in out and "Not so: it is 100, you said 80. 2 of 3 so far." in out
+    with pytest.raises(ValueError, match="none of the choices"):
+        guess.score("c")
+
+
+def test_a_question_reads_without_a_kernel():
+    bundle = Quiz()("How?", ["this way", "that way"])._repr_mimebundle_()
+    assert "How?" in bundle["text/markdown"] and "- that way" in bundle["text/markdown"]
+
+
+def test_show_prints_the_library_itself():
+    assert "def run(" in show(width.run).data and show(width, "METHODS").data.startswith("METHODS:") and "GRIDS" not in show(width, "METHODS").data
+    with pytest.raises(ValueError, match="assigns nothing"):
+        show(width, "NOTHING")
+
+
+def pixels(png: bytes):
+    return imread(io.BytesIO(png))
+
+
+BOWL = np.array([[2.0, 0.9], [0.9, 1.0]]), np.array([-2.0, 1.5])
+ROWS = [r for r in width.results() if r["method"] in ("Adam", "dualized")]
+MOVING = {
+    "parabola": ((), dict(step_size=(0.0, 2.3, 0.3))),
+    "bowl": (BOWL, dict(step_size=(0.0, 0.85, 0.2), steps=(0, 30, 10))),
+    "dual_map": ((), dict(norm=list(figures.BALLS), angle=(0, 360, 30))),
+    "own_norm": (BOWL, dict(east=(0.3, 2.0, 1.0), northeast=(0.3, 2.0, 1.0), north=(0.3, 2.0, 1.0), northwest=(0.3, 2.0, 1.0), angle=(0, 360, 30),
+                            sharpness=Log(1.0, 40.0, 5.0))),
+    "gain": ((np.array([[1.0, 0.8], [0.2, 0.5]]),), dict(angle=(0, 360, 30))),
+    "width_sweep": ((ROWS,), dict(method=["Adam", "dualized"])),
+}
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_every_control_moves_its_figure(name):
+    args, ranges = MOVING[name]
+    figure = live(**ranges)(getattr(figures, name), *args)
+    before = pixels(figure.image.value)
+    for control in figure.controls.values():
+        start = control.value
+        control.value = control.options[-1] if hasattr(control, "options") else control.max
+        moved = pixels(figure.image.value)
+        assert not figure.message.value and abs(moved - before).max() > 0.1, control.description
+        control.value = start
+        assert abs(pixels(figure.image.value) - before).max() < 0.02, f"{control.description}: a picture must not remember where it has been"
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_blitting_draws_what_a_full_redraw_draws(name):
+    """The picture after three moves equals the picture of a figure that was never moved, up to the order in which artists overlap."""
+    args, ranges = MOVING[name]
+    figure = live(**ranges)(getattr(figures, name), *args)
+    for control in figure.controls.values():
+        control.value = other_end(control)
+    fresh = still(getattr(figures, name), *args, **figure.values())
+    assert (abs(pixels(figure.image.value) - pixels(fresh.png)).max(-1) > 0.3).mean() < 0.002
+
+
+def test_an_error_in_a_figure_is_shown_and_the_next_move_recovers():
+    def fragile(fig):
+        """A figure that breaks at 3."""
+        line, = fig.subplots().plot([0, 4], [0, 1])
+
+        def move(n):
+            if n == 3:
+                raise ValueError("three is too many")
+            line.set_ydata([0, n])
+
+        return move
+
+    figure = live(n=(1, 4))(fragile)
+    figure.controls["n"].value = 3
+    assert "three is too many" in figure.message.value
+    figure.controls["n"].value = 4
+    assert figure.message.value == ""
+
+
+def test_a_live_figure_carries_a_still_one():
+    data, metadata = live(step_size=(0.0, 2.0))(figures.parabola)._repr_mimebundle_()
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"} and "parabola" in data["text/plain"]
+    assert metadata["image/png"]["alt"] == data["text/plain"]
+
+
+@pytest.mark.parametrize("wrong", [(3,), (2.0, 1.0), (0, 1, 5), "abc", [], None])
+def test_a_bad_range_is_one_clear_error(wrong):
+    with pytest.raises((TypeError, ValueError), match="the range of n"):
+        live(n=wrong)(figures.parabola)
