@@ -1,21 +1,23 @@
 """Lecture 10's experiment: does the best step size stay put when a network gets wider?
 
-    python -m metrized.examples.width          computes what is missing of results/width.json, some twenty minutes on two cores
+    python -m metrized.examples.width          computes what is missing of results/width.json, and draws results/drift.png
 """
 import json
 from collections.abc import Callable
 from functools import partial
 from importlib.resources import files
 from math import sqrt
+from pathlib import Path
 
 import numpy as np
 
-from .. import data, sweeps
+from .. import data, figures, sweeps
 from ..arrays import normal
 from ..atoms import Linear
 from ..bonds import ReLU
 from ..compounds import MLP
 from ..linalg import polar
+from ..live import Still, still
 from ..losses import SquareError
 from ..modules import Module
 from ..norms import RMS, Euclidean, FanScaled, Frobenius, Layerwise, RMSOperator
@@ -109,8 +111,21 @@ def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float
     return [sweeps.best_step([2.0 ** r["log2_step"] for r in mine(width)], [r["loss"] for r in mine(width)])[0] for width in widths]
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Compute what is missing of the sweep; write its table and the README's picture."""
     rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
     columns = list(rows[0])
     lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
-    (files("metrized") / "results" / "width.json").write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n')
+    folder = Path(__file__).parents[1] / "results"
+    (folder / "width.json").write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n')
+    picture(rows).save(folder / "drift.png")
+
+
+def picture(rows: list[dict]) -> Still:
+    """The drift of the best step size with width, for the five plain methods."""
+    plain = ("SGD", "Adam", "Frobenius", "spectral", "dualized")
+    return still(figures.drifts, WIDTHS, {m: [drift(rows, m, seed) for seed in SEEDS] for m in plain})
+
+
+if __name__ == "__main__":
+    main()
