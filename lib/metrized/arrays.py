@@ -4,6 +4,7 @@ All code above this file writes the plain NumPy API on `namespace(x)`, so NumPy 
 """
 import sys
 from collections.abc import Sequence
+from numbers import Integral
 from types import ModuleType
 from typing import Any
 
@@ -58,6 +59,14 @@ def cupy() -> ModuleType:
     if not cupy.is_available():
         raise RuntimeError('device "gpu": CuPy is installed but finds no usable NVIDIA GPU or driver here; use device="cpu"')
     return cupy
+
+
+def whole(who, least: int = 1, **numbers) -> int:
+    """The (last) number, if all are whole and at least `least`; else ValueError that names it. Whole numbers of NumPy count."""
+    for name, n in numbers.items():
+        if not (isinstance(n, Integral) and n >= least):
+            raise ValueError(f"{who} needs whole numbers, at least {least}; got {name} {n!r}")
+    return int(n)
 
 
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:

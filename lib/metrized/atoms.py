@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 
-from .arrays import Array, add, namespace, normal, shapes
+from .arrays import Array, add, namespace, normal, shapes, whole
 from .linalg import polar as exact_polar
 from .modules import Atom
 from .norms import Positions, RMSOperator, RowRMS, Scaled
@@ -72,6 +72,7 @@ class Linear(Bilinear):
     """
 
     def __init__(self, fan_out: int, fan_in: int, polar: Callable[[Array], Array] = exact_polar):
+        whole("Linear", fan_out=fan_out, fan_in=fan_in)
         self.shape = (fan_out, fan_in)
         self.norm = RMSOperator(self.shape, polar)
 
@@ -95,6 +96,7 @@ class Embed(Atom):
     sharpness = (0.0, 1.0, 0.0)
 
     def __init__(self, d: int, n: int):
+        whole("Embed", d=d, n=n)
         self.shape = (n, d)
         self.norm = RowRMS(self.shape)
 
@@ -145,6 +147,7 @@ class Conv2D(Bilinear):
     """
 
     def __init__(self, fan_out: int, fan_in: int, k: int = 3, polar: Callable[[Array], Array] = exact_polar):
+        whole("Conv2D", fan_out=fan_out, fan_in=fan_in, k=k)
         self.shape = (k, k, fan_out, fan_in)
         self.norm = Scaled(k * k, Positions(RMSOperator((fan_out, fan_in), polar), self.shape))
 

@@ -7,7 +7,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from .arrays import Array, namespace, shapes
+from .arrays import Array, matches, namespace, shapes, whole
 from .modules import Add, Bond, Identity, Multiply  # noqa: F401  (the algebra itself is made of these three)
 
 
@@ -113,11 +113,13 @@ class SplitHeads(Bond):
 
     sharpness = (0.0, 0.0, 0.0)
 
+    axes = 2
+
     def __init__(self, heads: int):
-        self.heads = heads
+        self.heads = whole("SplitHeads", heads=heads)
 
     def derivative(self, x):
-        if x.ndim < 2 or x.shape[-1] % self.heads:
+        if x.shape[-1] % self.heads:
             raise ValueError(f"SplitHeads({self.heads}) expects x of shape [..., T, a multiple of {self.heads}], got {shapes(x)}")
         return split_heads(x, self.heads), lambda dx: split_heads(dx, self.heads), merge_heads
 
@@ -125,6 +127,7 @@ class SplitHeads(Bond):
 class MergeHeads(Bond):
     """[..., heads, T, d] to [..., T, heads * d], the inverse of SplitHeads. Sensitivity 1."""
 
+    axes = 3
     sharpness = (0.0, 0.0, 0.0)
 
     def derivative(self, x):
@@ -150,11 +153,13 @@ class RoPE(Bond):
 
     sharpness = (0.0, 0.0, 0.0)
 
+    axes = 2
+
     def __init__(self, base: float = 10000.0):
         self.base = base
 
     def derivative(self, x):
-        if x.ndim < 2 or x.shape[-1] % 2:
+        if x.shape[-1] % 2:
             raise ValueError(f"RoPE expects x of shape [..., T, an even number], got {shapes(x)}")
         turn = self.turns(x)
         return rotate(x, turn), lambda dx: rotate(dx, turn), lambda dy: rotate(dy, turn.conj())
@@ -174,11 +179,11 @@ def rotate(x: Array, turn: Array) -> Array:
 class Scores(Bond):
     """(q, k) to q k^T / d, the logits of attention; q, k: [..., T, d], scores [..., T, T]. 1/d and not 1/sqrt(d): |q . k| / d <= rms(q) rms(k)."""
 
-    sharpness = (0.0, 0.0, 1.0)
+    axes, sharpness = None, (0.0, 0.0, 1.0)
 
     def derivative(self, x):
-        if not (isinstance(x, tuple) and len(x) == 2 and x[0].shape[-1] == x[1].shape[-1]):
-            raise ValueError(f"Scores needs a pair (q, k) with the same last axis, got {shapes(x)}")
+        if not (isinstance(x, tuple) and len(x) == 2 and matches(*x) and x[0].ndim >= 2):
+            raise ValueError(f"Scores needs a pair (q, k), both [..., T, d], got {shapes(x)}")
         (q, k), T = x, lambda z: namespace(z).swapaxes(z, -1, -2)
         c = 1 / q.shape[-1]
         push = lambda d: c * (d[0] @ T(k) + q @ T(d[1]))
@@ -188,8 +193,10 @@ class Scores(Bond):
 class CausalMask(Bond):
     """Scores [..., T, T] with -inf above the diagonal: place t may look at places s <= t. For a Softmax to follow."""
 
+    axes = 2
+
     def derivative(self, x):
-        if x.ndim < 2 or x.shape[-1] != x.shape[-2]:
+        if x.shape[-1] != x.shape[-2]:
             raise ValueError(f"CausalMask expects scores of shape [..., T, T], got {shapes(x)}")
         xp = namespace(x)
         past = xp.tri(x.shape[-1], dtype=x.dtype)
@@ -200,8 +207,10 @@ class CausalMask(Bond):
 class Attend(Bond):
     """(p, v) to p v: averages of the values v [..., T, d] with the weights p [..., T, T]. Sensitivity 1 for weights that sum to 1, rms(v) <= 1."""
 
+    axes = None
+
     def derivative(self, x):
-        if not (isinstance(x, tuple) and len(x) == 2 and x[0].shape[-1] == x[1].shape[-2]):
+        if not (isinstance(x, tuple) and len(x) == 2 and x[1].ndim >= 2 and x[0].shape == x[1].shape[:-1] + x[1].shape[-2:-1]):
             raise ValueError(f"Attend needs a pair (p [..., T, T], v [..., T, d]), got {shapes(x)}")
         (p, v), T = x, lambda z: namespace(z).swapaxes(z, -1, -2)
         return p @ v, lambda d: d[0] @ v + p @ d[1], lambda dy: (dy @ T(v), T(p) @ dy)
@@ -213,7 +222,7 @@ class Flatten(Bond):
     sharpness = (0.0, 0.0, 0.0)
 
     def __init__(self, axes: int = 3):
-        self.axes = axes
+        self.axes = whole("Flatten", axes=axes)
 
     def derivative(self, x):
         flat = lambda z: z.reshape(z.shape[:z.ndim - self.axes] + (-1,))
@@ -226,10 +235,10 @@ class AveragePool(Bond):
     Sensitivity 1.
     """
 
-    sharpness = (0.0, 0.0, 0.0)
+    axes, sharpness = 3, (0.0, 0.0, 0.0)
 
     def __init__(self, k: int = 2):
-        self.k = k
+        self.k = whole("AveragePool", k=k)
 
     def derivative(self, x):
         k, (height, width, c) = self.k, x.shape[-3:]

@@ -1,6 +1,7 @@
 """Compounds: networks written in the algebra of modules. They add no mathematics of their own."""
 from collections.abc import Callable
 
+from .arrays import whole
 from .atoms import Conv2D, Embed, Linear
 from .bonds import Attend, AveragePool, CausalMask, Flatten, GeLU, Identity, MergeHeads, ReLU, RoPE, Scores, Softmax, SplitHeads
 from .linalg import polar as exact_polar
@@ -36,6 +37,10 @@ def ResidualMLP(fan_out: int, width: int, fan_in: int, depth: int, bond: Module 
 
 def ConvNet(fan_out: int, channels: tuple[int, ...], size: int, fan_in: int = 1, k: int = 3, polar: Callable = exact_polar) -> Module:
     """Blocks of AveragePool(2) @ ReLU @ Conv2D, one for each of `channels`, then Flatten and Linear; images [..., size, size, fan_in]."""
+    if not channels:
+        raise ValueError("ConvNet needs the channels of at least one block, as in ConvNet(10, (16, 32), 28)")
+    if size < 2 ** len(channels):
+        raise ValueError(f"ConvNet halves its pictures {len(channels)} times and needs {2 ** len(channels)} pixels a side for it, got {size}")
     net, pixels = Identity(), size
     for into, out in zip((fan_in, *channels), channels, strict=False):
         net, pixels = AveragePool(2) @ ReLU() @ Conv2D(out, into, k, polar) @ net, pixels // 2
@@ -47,6 +52,9 @@ def Attention(width: int, heads: int, d_head: int | None = None, causal: bool = 
 
     q, k and v add one sensitivity each, hence the 1/3. Large et al. 2024. `d_head` is width / heads unless given.
     """
+    whole("Attention", width=width, heads=heads)
+    if d_head is None and width % heads:
+        raise ValueError(f"a width of {width} cannot be shared by {heads} heads; name d_head, or take a width that {heads} divides")
     d_head = d_head or width // heads
     project = SplitHeads(heads) @ Linear(heads * d_head, width, polar)
     scores = Scores() @ (RoPE() @ project, RoPE() @ project)
@@ -59,7 +67,7 @@ def GPT(vocabulary: int, width: int, heads: int, blocks: int, mass: float = 5.0,
 
     Each block has an attention branch and an MLP branch (width -> 4 width -> width), so there are L = 2 blocks branches, each entering with 1/L.
     """
-    L = 2 * blocks
+    L = 2 * whole("GPT", blocks=blocks)
     enter = lambda branch: (1 - 1 / L) * Identity() + (1 / L) * branch
     mlp = Linear(width, 4 * width, polar) @ GeLU() @ Linear(4 * width, width, polar)
     block = enter(mlp) @ enter(Attention(width, heads, polar=polar))

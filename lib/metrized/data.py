@@ -17,6 +17,7 @@ import pickle
 import tarfile
 from collections.abc import Iterator
 from importlib.resources import files
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -135,11 +136,16 @@ def standardize(x: np.ndarray, mean: np.ndarray | None = None, dtype=np.float32)
     mean = rows.mean(0) if mean is None else mean
     rows = rows - mean
     size = np.sqrt((rows * rows).mean(1, keepdims=True))
-    return (rows / (size + (size == 0))).astype(dtype), mean
+    return np.where(size > 1e-12, rows / np.maximum(size, 1e-12), 0).astype(dtype), mean  # below, a picture is the mean up to rounding
 
 
 def one_hot(y: np.ndarray, classes: int = 10, dtype=np.float32) -> np.ndarray:
-    """Targets [samples, classes] of mean 0 and RMS 1 over the classes: (onehot - 1/n) / sqrt(1/n - 1/n^2)."""
+    """Targets [samples, classes] of mean 0 and RMS 1 over the classes: (onehot - 1/n) / sqrt(1/n - 1/n^2).
+
+    Raises ValueError for a label that is no class.
+    """
+    if not ((0 <= y) & (y < classes)).all():
+        raise ValueError(f"one_hot needs labels from 0 to {classes - 1}, got {y.min()} to {y.max()}")
     return ((y[:, None] == np.arange(classes)) - 1 / classes).astype(dtype) / np.sqrt(1 / classes - 1 / classes ** 2).astype(dtype)
 
 
@@ -148,7 +154,7 @@ def batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]
 
     Raises ValueError unless 1 <= size <= n.
     """
-    if not 1 <= size <= n:
+    if not (isinstance(size, Integral) and 1 <= size <= n):
         raise ValueError(f"a batch holds 1 to {n} of the {n} samples, got size {size}")
     return _batches(n, size, rng)
 

@@ -21,8 +21,27 @@ def polar(G: Array, rank: int | None = None) -> Array:
         probe = xp.asarray(normal(np.random.default_rng(0), (G.shape[-1], rank), G.dtype))
         Q, _ = xp.linalg.qr(G @ probe)
         return Q @ polar(xp.swapaxes(Q, -1, -2) @ G)
-    U, s, Vt = xp.linalg.svd(G, full_matrices=False)
+    U, s, Vt = svd(G)
     return (U * nonzero(s, max(G.shape[-2:]))[..., None, :]) @ Vt
+
+
+def svd(G: Array) -> tuple[Array, Array, Array]:
+    """U [..., m, r], s [..., r] descending, V^T [..., r, n] with G = U diag(s) V^T and r = min(m, n). NaN where a matrix is not finite."""
+    xp = namespace(G)
+    finite = xp.isfinite(G).all((-2, -1))
+    if finite.all():
+        return xp.linalg.svd(G, full_matrices=False)
+    U, s, Vt = xp.linalg.svd(xp.where(finite[..., None, None], G, 0), full_matrices=False)  # one bad network must not stop an ensemble
+    return xp.where(finite[..., None, None], U, xp.nan), xp.where(finite[..., None], s, xp.nan), Vt
+
+
+def singular_values(G: Array) -> Array:
+    """[..., r], descending; NaN where a matrix is not finite."""
+    xp = namespace(G)
+    finite = xp.isfinite(G).all((-2, -1))
+    if finite.all():
+        return xp.linalg.svd(G, compute_uv=False)
+    return xp.where(finite[..., None], xp.linalg.svd(xp.where(finite[..., None, None], G, 0), compute_uv=False), xp.nan)
 
 
 def nonzero(s: Array, n: int) -> Array:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from math import inf
+from numbers import Integral, Real
 
 import numpy as np
 
-from .arrays import add, is_float, matches, shapes, zeros_like
+from .arrays import add, is_array, is_float, matches, shapes, zeros_like
 from .norms import Largest, Norm, Scaled
 from .vectors import Covector, Vector
 
@@ -53,6 +54,10 @@ class Module:
         """Random weights of norm 1 in every atom. `rng` is used up in the order in which the weights nest."""
         return NO_WEIGHTS
 
+    def networks(self, w: Vector) -> int | None:
+        """K where w holds an ensemble of K networks, None where it holds one (or no weights at all)."""
+        return None
+
     def dualize(self, g: Covector, target_norm: float = 1.0) -> Vector:
         """The Vector d with the largest <g, d> among those with norm(d) <= target_norm; every branch of positive mass is saturated."""
         return target_norm * self.norm.dualize(g)
@@ -63,7 +68,7 @@ class Module:
 
     def tare(self, mass: float = 1.0) -> Module:
         """The same module with total mass `mass`, shared out inside as before. Raises ValueError for a negative mass or one that has none."""
-        if mass < 0 or self.mass == 0 < mass:
+        if not 0 <= mass < inf or self.mass == 0 < mass:
             raise ValueError(f"{self} has mass {self.mass} and cannot be tared to {mass}")
         return self if self.mass == 0 else self._reweigh(mass / self.mass)
 
@@ -91,7 +96,7 @@ class Module:
 
     def __pow__(self, n: int) -> Module:
         """n copies in series, each with weights of its own."""
-        if not (isinstance(n, int) and n >= 0):
+        if not (isinstance(n, Integral) and n >= 0):
             raise ValueError(f"a module is iterated n = 0, 1, 2, ... times, got {n!r}")
         chain = Identity() if n == 0 else self
         for _ in range(n - 1):
@@ -132,6 +137,9 @@ class Compound(Module):
 
     def project(self, w):
         return Vector(tuple(child.project(part) for child, part in zip(self.children, self.parts(w), strict=True)))
+
+    def networks(self, w):
+        return next((K for K in (child.networks(part) for child, part in zip(self.children, self.parts(w), strict=True)) if K), None)
 
     def parts(self, w: Vector) -> tuple[Vector, ...]:
         """The children's weights. Raises TypeError or ValueError where w is no such nest."""
@@ -250,6 +258,10 @@ class Atom(Module):
             raise ValueError(f"weights of {self} must be floating-point numbers, got {w.array.dtype}; convert with .astype(np.float32)")
         return w.array
 
+    def networks(self, w):
+        W = self.weight(w)
+        return len(W) if W.ndim > len(self.shape) else None
+
     def agree(self, x, W, features: int) -> None:
         """Raises ValueError where x [..., features] does not fit the weights W: features, dtype, or the axis of an ensemble."""
         if not hasattr(x, "shape") or x.ndim == 0 or x.shape[-1] != features:
@@ -274,13 +286,16 @@ class Atom(Module):
 class Bond(Module):
     """A module without weights: subclasses write forward(x, w), push and pull as derivative(x) -> (y, push(dx), pull(dy))."""
 
-    sharpness: Sharpness = None
+    axes: int | None = 0
+    """How many axes x must have at least; None where x may be a tuple, which `derivative` then checks."""
 
     def derivative(self, x):
         """(y, push: dx -> dy, pull: dy -> dx) at x."""
         raise NotImplementedError
 
     def linearize(self, x, w):
+        if self.axes is not None and not (is_array(x) and x.ndim >= self.axes):
+            raise ValueError(f"{self} expects an array{f' of {self.axes} axes or more' if self.axes else ''}, got {shapes(x)}")
         y, push, pull = self.derivative(x)
         return y, lambda dx, dw=None: None if dx is None else push(dx), lambda dy, need_dx=True: (pull(dy) if need_dx else None, NO_GRADIENT)
 
@@ -291,6 +306,7 @@ NO_GRADIENT = Covector(())
 class Identity(Bond):
     """y = x."""
 
+    axes = None
     sharpness = (0.0, 0.0, 0.0)
 
     def derivative(self, x):
@@ -300,6 +316,7 @@ class Identity(Bond):
 class Add(Bond):
     """y = x_1 + x_2 + ... for a tuple x. Sensitivity 1, since the norm of a tuple is the sum of its parts' norms."""
 
+    axes = None
     sharpness = (0.0, 0.0, 0.0)
 
     def derivative(self, x):
@@ -312,10 +329,11 @@ class Add(Bond):
 class Multiply(Bond):
     """y = c x for a number c. Sensitivity |c|."""
 
+    axes = None
     sharpness = (0.0, 0.0, 0.0)
 
     def __init__(self, c: float):
-        if not isinstance(c, (int, float)) or not abs(c) < inf:
+        if not isinstance(c, Real) or not abs(c) < inf:
             raise TypeError(f"a module is multiplied by a finite number, got {c!r}")
         self.c, self.sensitivity = float(c), abs(float(c))
 

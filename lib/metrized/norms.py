@@ -284,13 +284,13 @@ class Schatten(MatrixNorm):
         self.shape = shape
 
     def _size(self, W):
-        return self.gauge._size(namespace(W).linalg.svd(W, compute_uv=False))
+        return self.gauge._size(linalg.singular_values(W))
 
     def _dual(self, G):
-        return self.gauge._dual(namespace(G).linalg.svd(G, compute_uv=False))
+        return self.gauge._dual(linalg.singular_values(G))
 
     def _dualize(self, G):
-        U, s, Vt = namespace(G).linalg.svd(G, full_matrices=False)
+        U, s, Vt = linalg.svd(G)
         s = s * linalg.nonzero(s, max(G.shape[-2:]))
         return (U * self.gauge._dualize(s)[..., None, :]) @ Vt
 
@@ -305,7 +305,7 @@ class Spectral(Schatten):
         return self.polar(G)
 
     def _project(self, W):  # the nearest matrix, in every unitarily invariant norm
-        U, s, Vt = namespace(W).linalg.svd(W, full_matrices=False)
+        U, s, Vt = linalg.svd(W)
         return (U * namespace(W).minimum(s, 1)[..., None, :]) @ Vt
 
 
@@ -573,7 +573,7 @@ class Layerwise(Norm):
 
     def _leave(self, parts, x):
         part = iter(parts)
-        return Vector(x.map(lambda _: next(part)).nest())
+        return Vector(x.map(lambda leaf: self.norm._leave(next(part), leaf)).nest())
 
     def _size(self, parts):
         return _largest([self.norm._size(x) for x in parts])

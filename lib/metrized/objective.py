@@ -24,15 +24,21 @@ class Objective:
 
     def __call__(self, w: Vector) -> Array:
         """The loss at w; [K] losses for an ensemble."""
-        y = self.module.forward(self.x, w)
-        self.loss.check(y, self.t)
-        return self.loss(y, self.t)
+        return self.loss.linearize(self._outputs(self.module.forward(self.x, w), w), self.t)[0]
+
+    def _outputs(self, y: Array, w: Vector) -> Array:
+        """The outputs y, once it is certain that they fit the targets: network by network for an ensemble."""
+        K = self.module.networks(w)
+        if K and (len(y) != K or y.ndim != self.t.ndim + self.loss.axes + 1):
+            raise ValueError(f"the weights hold an ensemble of {K} networks and the outputs have shape {shapes(y)}; they need a leading axis {K}, "
+                             "and so does x (or 1, x[None], to share it)")
+        self.loss.check(y[0] if K else y, self.t)
+        return y
 
     def value_and_grad(self, w: Vector) -> tuple[Array, Covector]:
         """The loss at w and its gradient, by one forward and one backward pass: dL/dw = pull(l')."""
         y, _, pull = self.module.linearize(self.x, w)
-        self.loss.check(y, self.t)
-        value, slope, _ = self.loss.linearize(y, self.t)
+        value, slope, _ = self.loss.linearize(self._outputs(y, w), self.t)
         return value, pull(slope, need_dx=False)[1]
 
     def gradient(self, w: Vector) -> Covector:
@@ -55,6 +61,5 @@ class Objective:
     def gauss_newton(self, w: Vector) -> Callable[[Vector], Covector]:
         """v -> G v = J^T l'' J v at w: one push, one pull, and no Jacobian is ever formed. G leaves out the curvature of the module."""
         y, push, pull = self.module.linearize(self.x, w)
-        self.loss.check(y, self.t)
-        _, _, curve = self.loss.linearize(y, self.t)
+        _, _, curve = self.loss.linearize(self._outputs(y, w), self.t)
         return lambda v: pull(curve(push(None, v)), need_dx=False)[1]

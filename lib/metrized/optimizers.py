@@ -6,15 +6,23 @@ Covectors, tuples) that can be pickled, and a run goes on from it exactly where 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .arrays import namespace
 from .norms import Norm
 from .vectors import Covector, Vector
 
 
 def positive(name: str, value: float) -> None:
-    """Raises ValueError unless value > 0 (every entry of it, for an ensemble)."""
-    if not (value > 0 if isinstance(value, (int, float)) else bool((value > 0).all())):
-        raise ValueError(f"{name} must be positive, got {value}")
+    """Raises ValueError unless 0 < value < inf (every entry of it, for an ensemble)."""
+    if not (np.all(value > 0) and np.all(value < np.inf)):
+        raise ValueError(f"{name} must be positive and finite, got {value}")
+
+
+def known(norm: Norm) -> None:
+    """Raises TypeError unless `norm` is a Norm."""
+    if not isinstance(norm, Norm):
+        raise TypeError(f"norm must be a Norm, such as Euclidean() or module.norm, got {norm!r}")
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,7 @@ class SteepestDescent:
     step_size: float | None = None
 
     def __post_init__(self):
+        known(self.norm)
         if (self.sharpness is None) == (self.step_size is None):
             raise ValueError("SteepestDescent needs either a sharpness or a step_size (in units of the norm), and not both")
         positive("sharpness" if self.step_size is None else "step_size", self.sharpness if self.step_size is None else self.step_size)
@@ -50,12 +59,15 @@ class NormalizedDescent:
     step_size: float
 
     def __post_init__(self):
+        known(self.norm)
         positive("step_size", self.step_size)
 
     def start(self, w: Vector) -> Any:
         return ()
 
     def __call__(self, g: Covector, state: Any = ()) -> tuple[Vector, Any]:
+        if not isinstance(g, Covector):
+            raise TypeError(f"NormalizedDescent met a {type(g).__name__} where a Covector belongs: a rule takes the gradient")
         return -(self.norm.normalize(Vector(g.nest())) * self.step_size), state
 
 

@@ -1,5 +1,7 @@
 """Sweeps: the same run at every point of a grid, in parallel, each result cached on disk the moment it is there."""
+import hashlib
 import inspect
+import json
 import os
 import traceback
 from collections.abc import Callable, Iterable
@@ -7,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
-from joblib import Memory, Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm.auto import tqdm
 
@@ -27,15 +29,13 @@ def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | N
     the function's source, its arguments and this library's version: a sweep that was killed computes only what is missing. A point
     that fails becomes a row with its last line in "error". `jobs` processes (all cores unless given) with one BLAS thread each.
     """
-    one = Memory(cache, verbose=0).cache(_run, ignore=["run"]) if cache else _run
-    key = f"{run.__module__}.{run.__qualname__}", inspect.getsource(run), __version__
-    calls = [delayed(_row)(one, run, key, point) for point in points]
-    rows, failures = {}, 0
+    calls = [delayed(_row)(run, point, _file(Path(cache), run, point) if cache else None) for point in points]
+    rows, failures, jobs = {}, 0, jobs or os.cpu_count()
     with tqdm(total=len(points), disable=not progress, desc="sweep", unit="run") as bar:
         while len(rows) < len(points):
             todo = [i for i in range(len(points)) if i not in rows]
             try:
-                for i, row in _parallel([calls[i] for i in todo], todo, jobs):
+                for i, row in zip(todo, _parallel([calls[i] for i in todo], jobs), strict=True):
                     rows[i] = row
                     bar.update()
             except TerminatedWorkerError:  # a worker was killed; what it had finished is in `rows` or in the cache
@@ -45,21 +45,34 @@ def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | N
     return [rows[i] for i in range(len(points))]
 
 
-def _parallel(calls, indices, jobs):
-    workers = Parallel(n_jobs=jobs or os.cpu_count(), return_as="generator", inner_max_num_threads=1) if (jobs or os.cpu_count()) > 1 else None
-    results = workers(calls) if workers else (f(*args, **kwargs) for f, args, kwargs in calls)
-    return zip(indices, results, strict=True)
+def _parallel(calls: list, jobs: int) -> Iterable[dict]:
+    """The results of the calls, in order, each as soon as it and those before it are there."""
+    if jobs == 1:
+        return (f(*args, **kwargs) for f, args, kwargs in calls)
+    with parallel_config("loky", inner_max_num_threads=1):
+        return Parallel(n_jobs=jobs, return_as="generator")(calls)
 
 
-def _run(run: Callable, key: tuple[str, str, str], point: dict) -> dict:
-    return run(**point)
+def _file(folder: Path, run: Callable, point: dict) -> Path:
+    """Where the result of a point is kept: a name made of everything that it depends on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    key = json.dumps([run.__module__, run.__qualname__, inspect.getsource(run), __version__, point], sort_keys=True, default=str)
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
-def _row(one: Callable, run: Callable, key: tuple[str, str, str], point: dict) -> dict:
+def _row(run: Callable, point: dict, file: Path | None) -> dict:
+    """The row of a point: read from `file` if it is there, else computed, and then written in one piece."""
+    if file and file.exists():
+        return {**point, **json.loads(file.read_text())}
     try:
-        return {**point, **one(run, key, point)}
+        result = json.dumps(run(**point), default=float)
     except Exception:
         return {**point, "error": traceback.format_exc(limit=-1).strip().splitlines()[-1]}
+    if file:
+        draft = file.with_suffix(f".{os.getpid()}")
+        draft.write_text(result)
+        draft.replace(file)
+    return {**point, **json.loads(result)}
 
 
 def column(rows: list[dict], name: str) -> list:

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from tqdm.auto import tqdm
 
-from .arrays import Array, namespace
+from .arrays import Array, namespace, whole
 from .objective import Objective
 from .schedules import constant
 from .vectors import Vector
@@ -23,9 +23,12 @@ class Diverged(ArithmeticError):
     """The loss became NaN or infinite. `step` holds the number of the step; whatever was recorded before is the caller's and stays."""
 
     def __init__(self, step: int, loss):
-        super().__init__(f"the loss is {loss} at step {step}; try a smaller step size (a larger sharpness), or look at the data "
-                         "and the initial weights. What was recorded up to here is kept")
-        self.step = step
+        super().__init__(step, loss)
+        self.step, self.loss = step, loss
+
+    def __str__(self):
+        return (f"the loss is {self.loss} at step {self.step}; try a smaller step size (a larger sharpness), or look at the data "
+                "and the initial weights. What was recorded up to here is kept")
 
 
 def descend(objective: Objective | Iterable[Objective], w: Vector, rule, steps: int, *, schedule: Callable[[int], float] = constant,
@@ -34,8 +37,9 @@ def descend(objective: Objective | Iterable[Objective], w: Vector, rule, steps: 
 
     `objective` is one for every step, or an iterable with a new one (a batch) for each. To go on where a run stopped, give back its w, state
     and t (as `start`). Raises Diverged where the loss is NaN or infinite, unless guard=False (an ensemble in which some networks may die).
-    Raises ValueError where the batches run out.
+    Raises ValueError where the batches run out, or for a number of steps that is not whole and >= 0.
     """
+    steps = whole("descend", 0, steps=steps)
     batches = iter(lambda: objective, None) if callable(objective) else iter(objective)
     state = rule.start(w) if state is None else state
     for t in tqdm(range(start, start + steps), disable=not progress, desc="training", unit="step"):

@@ -7,6 +7,7 @@ turn a Covector into a Vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from numbers import Real
 
 from .arrays import Array, is_array, namespace, shapes
 
@@ -190,10 +191,10 @@ def _second(a, b):
 
 def _scalar(c, x: Array):
     """`c` ready to multiply the leaf x: a Python number keeps the dtype of x, an array [K] meets the leading axis of x."""
-    if isinstance(c, (int, float)):
+    if type(c) in (int, float):
         return c
-    if getattr(c, "ndim", None) == 0:
-        return c if namespace(c) is namespace(x) and c.dtype == x.dtype else float(c)
+    if isinstance(c, Real) or getattr(c, "ndim", None) == 0:  # a float64 scalar of NumPy would widen float32 weights
+        return c if is_array(c) and c.dtype == x.dtype else float(c)
     if getattr(c, "ndim", None) == 1 and x.ndim and len(c) == len(x):
         return c.astype(x.dtype).reshape(c.shape + (1,) * (x.ndim - 1))
     raise TypeError(f"a leaf of shape {list(x.shape)} can be scaled by a number or by an array [K] for an ensemble of K networks, got {shapes(c)}")
