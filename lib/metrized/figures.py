@@ -47,6 +47,8 @@ def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
     grid = np.stack([X, Y], -1)
     left.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    for direction, color in zip(U.T, (ORANGE, GREEN), strict=True):
+        left.plot(*np.outer(direction, (-4, 4)), color=color, lw=1, ls=":")
     path, = left.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
     left.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="w$_1$", ylabel="w$_2$")
     bars = right.bar(range(len(values)), np.ones(len(values)), color=[ORANGE, GREEN], width=0.5)
@@ -92,7 +94,7 @@ def error_curves(fig: Figure, curves: dict[str, np.ndarray], ylabel: str = "erro
 # Lecture 5
 
 BALLS: dict[str, Norm] = {
-    "Euclidean": Euclidean(), "Max": Max(), "Manhattan": Manhattan(), "Lp, p = 4": Lp(4), "Lp, p = 1.25": Lp(1.25),
+    "Max": Max(), "Euclidean": Euclidean(), "Manhattan": Manhattan(), "Lp, p = 4": Lp(4), "Lp, p = 1.25": Lp(1.25),
     "Weighted": Weighted([[1.0, 0.6], [0.6, 0.8]]), "hexagon": Polygon([(1.0, 0.0), (0.5, 0.9), (-0.5, 0.9)]),
 }
 

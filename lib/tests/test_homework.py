@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrized.check import Exercise, check
+from metrized.check import Checker, Exercise, check
 from metrized.teach import release
 
 ROOT = Path(__file__).parents[2]
 HOMEWORKS = [path.stem for path in sorted((ROOT / "solutions").glob("hw*.ipynb"))]
-EXERCISES = {(hw, name): exercise for hw in HOMEWORKS for name, exercise in importlib.import_module(f"metrized.check.{hw}").EXERCISES.items()}
+EXERCISES = {(hw, name): exercise for hw in HOMEWORKS for name, exercise in importlib.import_module(f"metrized.check.{hw}").check.exercises.items()}
 MISCONCEPTIONS = [(hw, name, i) for (hw, name), e in EXERCISES.items() for i in range(len(e.misconceptions))]
 
 
@@ -103,12 +103,61 @@ class EqualToEverything:
     (lambda x: "x", "is a str"),
     (lambda x: x ** 3, "numbers differ"),
     (lambda x: EqualToEverything(), "is a EqualToEverything"),
-    (lambda x: (x ** 2).astype(complex), "is a ndarray"),
+    (lambda x: (x ** 2).astype(complex), "is complex"),
+    (lambda x: print(end=""), "returned None"),
+    (lambda x: -2 * x ** 2, "-2 times"),
     (lambda x: x.__imul__(0), "numbers differ"),
 ])
 def test_unforeseen_answers_get_a_plain_word(answer, words):
     report = check(SQUARE, answer)
     assert report.status == "wrong" and words in report.hint and "got:" in report.details
+
+
+BROKEN_LAWS = {  # wrong in ways that no misconception foresees: (exercise, function, words of the hint)
+    "no sharpness": ("linf_step", lambda g, L: -abs(g).sum() * np.sign(g), "sharpness doubles"),
+    "zeros move": ("linf_step", lambda g, L: -abs(g).sum() / L * np.where(g < 0, -1, 1), "g_i = 0 should not move"),
+    "one coordinate": ("linf_step", lambda g, L: -np.sign(g) * (abs(g) == abs(g).max()) * abs(g).sum() / L, "same amount"),
+    "not squared": ("linf_decrease", lambda g, L: -abs(g).sum() / 2 / L, "four times as large"),
+    "twice too much": ("linf_step", lambda g, L: -2 * abs(g).sum() / L * np.sign(g), "2 times what the definition gives"),
+    "forgot the sharpness": ("steepest_step", lambda g, L, dual, dualize: -dual(g) * dualize(g), "sharpness doubles"),
+    "sign of a matrix": ("spectral", lambda G: (abs(G).sum(), np.sign(G)), "should have norm 1"),
+    "clashing signs": ("nuclear", lambda G: (np.linalg.norm(G, 2), np.eye(*G.shape) / min(G.shape)), "should be the dual norm"),
+    "consistent, not best": ("frobenius", lambda G: (abs(G).max(), np.sign(G) * (abs(G) == abs(G).max())), "lies farther"),
+    "not a mean": ("sharpness_spectral", lambda X: (X * X).sum(1).max() * len(X), "stay the same"),
+    "too safe": ("sharpness_spectral", lambda X: (X * X).sum(1).max(), "not the least one"),
+    "too bold": ("sharpness_frobenius", lambda X: np.median(np.linalg.eigvalsh(X.T @ X / len(X))), "lower bound"),
+    "no square": ("sharpness_spectral", lambda X: np.linalg.norm(X) / len(X) ** .5, "four times"),
+    "one number in a list": ("weighted_dual", lambda g, A: [np.sqrt(g @ np.linalg.solve(A, g))], "not a list that holds one"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN_LAWS)
+def test_unforeseen_mistakes_hear_the_law_they_break(name):
+    exercise, student, words = BROKEN_LAWS[name]
+    report = check(EXERCISES["hw4", exercise], student)
+    assert report.status == "wrong" and words in report.hint, report
+
+
+def test_a_report_shows_an_instance_that_can_be_redone():
+    exercise = EXERCISES["hw4", "polygon_dual"]
+    report = check(exercise, lambda g, corners: abs(corners @ g).mean())
+    assert "for g = [" in report.details and "for corners = [[" in report.details
+
+
+def test_points_add_up(capsys):
+    checker = Checker(SQUARE, Exercise("cube", 7, SQUARE.inputs, lambda x: x ** 3))
+
+    def square(x):
+        return x ** 2
+
+    def cube(x):
+        raise NotImplementedError
+
+    assert checker(square).passed and not checker(cube).passed
+    checker.total()
+    assert capsys.readouterr().out.startswith("5 of 12 points")
+    with pytest.raises(ValueError, match="no exercise is called 'sum'; there are square, cube"):
+        checker(sum)
 
 
 def test_lists_are_as_good_as_arrays():

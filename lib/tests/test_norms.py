@@ -151,7 +151,7 @@ def test_project_and_normalize(norm_and_shape, rng):
     np.testing.assert_allclose(norm(norm.normalize(v)), norm(norm.normalize(9.0 * v)), rtol=1e-12)
 
 
-@pytest.mark.parametrize("norm", [n for n, s in TABLE.values() if s == MATRIX and not isinstance(n, (Scaled, Layerwise))], ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize("norm", [n for n, s in TABLE.values() if s == MATRIX], ids=lambda n: type(n).__name__)
 def test_untyped_arrays_pass(norm, rng):
     G = rng.standard_normal((5, 3))
     d = norm.dualize(G)

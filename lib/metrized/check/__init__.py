@@ -1,8 +1,9 @@
 """Homework checks: a student's function against laws and a reference, on random instances, with the hint first.
 
-An exercise knows its misconceptions as code. A wrong answer that agrees with one of them everywhere gets that misconception's hint;
-any other wrong answer gets what was expected beside what came.
+An exercise knows its misconceptions as code. A wrong answer that agrees with one of them everywhere gets that misconception's hint; one that
+breaks a law gets that law's; one that is off by a factor everywhere hears the factor. Then follows the smallest instance that fails.
 """
+import inspect
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,14 @@ class Misconception:
 
 
 @dataclass(frozen=True)
+class Law:
+    """Something that every right answer obeys: holds(student, *inputs), and the hint for a function that breaks it."""
+
+    hint: str
+    holds: Callable[..., bool]
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One task: what is right, on which random inputs it is tried, and what people do instead.
 
@@ -32,6 +41,7 @@ class Exercise:
     inputs: Callable[[np.random.Generator], tuple]
     reference: Callable
     misconceptions: tuple[Misconception, ...] = ()
+    laws: tuple[Law, ...] = ()
     tolerance: float = 1e-6
 
 
@@ -55,10 +65,31 @@ class Report:
         return "\n".join(filter(None, [head, self.details]))
 
 
+class Checker:
+    """The checks of one homework: checker(student_function) gives a Report, and checker.total() adds up the points."""
+
+    def __init__(self, *exercises: Exercise):
+        self.exercises = {exercise.name: exercise for exercise in exercises}
+        self.reports: dict[str, Report] = {}
+
+    def __call__(self, student: Callable) -> Report:
+        """Check a function by its name. Raises ValueError where no exercise has this name."""
+        name = getattr(student, "__name__", None)
+        if name not in self.exercises:
+            raise ValueError(f"no exercise is called {name!r}; there are {', '.join(self.exercises)}")
+        self.reports[name] = check(self.exercises[name], student)
+        return self.reports[name]
+
+    def total(self) -> None:
+        """Print the points of all checks that passed when they were last run."""
+        points = sum(self.exercises[name].points for name, report in self.reports.items() if report.passed)
+        print(f"{points} of {sum(e.points for e in self.exercises.values())} points, as far as the public checks can see.")
+
+
 def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
     """Try `student` on random instances of the exercise; a Report, hint first."""
     rng = np.random.default_rng(seed)
-    instances = [exercise.inputs(rng) for _ in range(INSTANCES)]
+    instances = sorted((exercise.inputs(rng) for _ in range(INSTANCES)), key=lambda instance: sum(np.size(x) for x in instance))
     answers = []
     for instance in instances:
         try:
@@ -67,23 +98,66 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
             return Report(exercise, "empty")
         except Exception as error:
             return Report(exercise, "error", f"{type(error).__name__}: {error}", _students_part(error))
-    if all(answer is None or answer is Ellipsis for answer in answers):
+    if all(answer is Ellipsis for answer in answers):
         return Report(exercise, "empty")
     expected = [exercise.reference(*_copies(instance)) for instance in instances]
     agrees = [_same(a, e, exercise.tolerance) for a, e in zip(answers, expected, strict=True)]
     if all(agrees):
         return Report(exercise, "passed")
     i = agrees.index(False)
-    return Report(exercise, "wrong", _hint(exercise, instances, answers) or _difference(answers[i], expected[i]), _beside(answers[i], expected[i]))
+    hint = _misconception(exercise, instances, answers) or _form(answers[i], expected[i]) or _law(exercise, student, instances)
+    hint = hint or _factor(answers, expected) or "The numbers differ from what the definition gives; try the smallest case by hand."
+    return Report(exercise, "wrong", hint, _beside(student, instances[i], answers[i], expected[i]))
 
 
-def _hint(exercise: Exercise, instances: list[tuple], answers: list) -> str:
+def _misconception(exercise: Exercise, instances: list[tuple], answers: list) -> str:
     """The hint of the first misconception that gives the student's answers, all of them."""
     for misconception in exercise.misconceptions:
         wrong = [misconception.wrong(*_copies(instance)) for instance in instances]
         if all(_same(a, w, exercise.tolerance) for a, w in zip(answers, wrong, strict=True)):
             return misconception.hint
     return ""
+
+
+def _law(exercise: Exercise, student: Callable, instances: list[tuple]) -> str:
+    """The hint of the first law that the student's function breaks."""
+    for law in exercise.laws:
+        try:
+            if not all(law.holds(student, *_copies(instance)) for instance in instances):
+                return law.hint
+        except Exception:  # a student's function may fail on the inputs that a law makes up; then the law has nothing to say
+            continue
+    return ""
+
+
+def _form(answer, expected) -> str:
+    """What is wrong with the answer before its numbers count: its type, structure, shape, or NaN."""
+    if answer is None:
+        return "The function returned None. Did you print the answer instead of returning it, or forget the `return`?"
+    if isinstance(expected, tuple):
+        if not isinstance(answer, (tuple, list)) or len(answer) != len(expected):
+            return f"The function should return {len(expected)} things, as in `return a, b`."
+        return next(filter(None, (_form(a, e) for a, e in zip(answer, expected, strict=True))), "")
+    a = _numbers(answer)
+    if a is None:
+        what = "complex" if getattr(answer, "dtype", None) is not None and answer.dtype.kind == "c" else f"a {type(answer).__name__}"
+        return f"The answer should be made of real numbers, and is {what}."
+    if a.shape != np.shape(expected):
+        if np.shape(expected) == () and a.size == 1:
+            return "The answer should be one number, and not a list that holds one."
+        return f"The answer should have the shape {list(np.shape(expected))}, and has {list(a.shape)}."
+    return "" if np.isfinite(a).all() else "The answer holds NaN or infinity; look for a division by zero."
+
+
+def _factor(answers: list, expected: list) -> str:
+    """A word on answers that are right up to one constant factor."""
+    if any(isinstance(e, tuple) for e in expected):
+        return ""
+    a, e = (np.concatenate([np.ravel(np.array(x, dtype=float)) for x in values]) for values in (answers, expected))
+    c = (a @ e) / (e @ e)
+    if c == 0 or abs(a - c * e).max() > 1e-6 * abs(c * e).max():
+        return ""
+    return f"Right up to a constant: your answer is {c:.3g} times what the definition gives, always."
 
 
 def _copies(instance: tuple) -> tuple:
@@ -108,33 +182,20 @@ def _same(answer, expected, tolerance: float) -> bool:
     return a is not None and a.shape == e.shape and bool((abs(a - e) <= tolerance * max(1.0, abs(e).max(initial=0))).all())
 
 
-def _difference(answer, expected) -> str:
-    """What is wrong at first sight, for an answer that no misconception explains."""
-    if isinstance(expected, tuple):
-        if not isinstance(answer, (tuple, list)) or len(answer) != len(expected):
-            return f"The function should return {len(expected)} things, as in `return a, b`."
-        return next((_difference(a, e) for a, e in zip(answer, expected, strict=True) if not _same(a, e, 1e-6)), "")
-    a = _numbers(answer)
-    if a is None:
-        return f"The answer should be made of real numbers, and is a {type(answer).__name__}."
-    if a.shape != np.shape(expected):
-        return f"The answer should have the shape {list(np.shape(expected))}, and has {list(a.shape)}."
-    if not np.isfinite(a).all():
-        return "The answer holds NaN or infinity; look for a division by zero."
-    return "The numbers differ from what the definition gives; try the smallest case by hand."
-
-
-def _beside(answer, expected) -> str:
+def _beside(student: Callable, instance: tuple, answer, expected) -> str:
+    """The instance, what was expected for it, and what came."""
+    names = [name for name in inspect.signature(student).parameters] if callable(student) else []
+    given = [f"{name} = {_text(x)}" for name, x in zip(names, instance, strict=False) if not callable(x)]
     with np.printoptions(precision=4, suppress=True, threshold=12):
-        return f"  expected: {_text(expected)}\n  got:      {_text(answer)}"
+        return "\n".join([*(f"  for {line}" for line in given), f"  expected: {_text(expected)}", f"  got:      {_text(answer)}"])
 
 
 def _text(x) -> str:
     """A value on one line; a student's object that cannot print itself is named by its type."""
     try:
-        if isinstance(x, (tuple, list)):
+        if isinstance(x, tuple):
             return "(" + ", ".join(map(_text, x)) + ")"
-        return str(np.array(x)).replace("\n", " ")[:300]
+        return np.array2string(np.array(x), precision=4, suppress_small=True, separator=", ").replace("\n", "")[:400]
     except Exception:
         return f"a {type(x).__name__}"
 
