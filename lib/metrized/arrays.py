@@ -61,12 +61,16 @@ def cupy() -> ModuleType:
     return cupy
 
 
-def whole(who, least: int = 1, **numbers) -> int:
-    """The (last) number, if all are whole and at least `least`; else ValueError that names it. Whole numbers of NumPy count."""
-    for name, n in numbers.items():
-        if not (isinstance(n, Integral) and n >= least):
-            raise ValueError(f"{who} needs whole numbers, at least {least}; got {name} {n!r}")
+def whole(who: str, name: str, n: int, least: int = 1) -> int:
+    """`n` as a plain int, if it is whole and at least `least` (whole numbers of NumPy count); else ValueError in the name of `who`."""
+    if not (isinstance(n, Integral) and n >= least):
+        raise ValueError(f"{who} needs a whole number {name}, at least {least}; got {name} {n!r}")
     return int(n)
+
+
+def transpose(X: Array) -> Array:
+    """X with its last two axes exchanged, without a copy."""
+    return namespace(X).swapaxes(X, -1, -2)
 
 
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:

@@ -4,7 +4,7 @@ from math import sqrt
 
 import numpy as np
 
-from .arrays import Array, add, namespace, normal, shapes, whole
+from .arrays import Array, add, namespace, normal, shapes, transpose, whole
 from .linalg import polar as exact_polar
 from .modules import Atom
 from .norms import Positions, RMSOperator, RowRMS, Scaled
@@ -19,11 +19,6 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], dtype=np.float3
     Q, R = np.linalg.qr(X)
     Q = Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
     return (transpose(Q) if shape[-2] < shape[-1] else Q).astype(dtype)
-
-
-def transpose(X: Array) -> Array:
-    """X with its last two axes exchanged, without a copy."""
-    return namespace(X).swapaxes(X, -1, -2)
 
 
 def rows(x: Array, W: Array) -> Array:
@@ -72,8 +67,7 @@ class Linear(Bilinear):
     """
 
     def __init__(self, fan_out: int, fan_in: int, polar: Callable[[Array], Array] = exact_polar):
-        whole("Linear", fan_out=fan_out, fan_in=fan_in)
-        self.shape = (fan_out, fan_in)
+        self.shape = (whole("Linear", "fan_out", fan_out), whole("Linear", "fan_in", fan_in))
         self.norm = RMSOperator(self.shape, polar)
 
     def initialize(self, rng, dtype=np.float32):
@@ -96,8 +90,7 @@ class Embed(Atom):
     sharpness = (0.0, 1.0, 0.0)
 
     def __init__(self, d: int, n: int):
-        whole("Embed", d=d, n=n)
-        self.shape = (n, d)
+        self.shape = (whole("Embed", "n", n), whole("Embed", "d", d))
         self.norm = RowRMS(self.shape)
 
     def initialize(self, rng, dtype=np.float32):
@@ -147,8 +140,8 @@ class Conv2D(Bilinear):
     """
 
     def __init__(self, fan_out: int, fan_in: int, k: int = 3, polar: Callable[[Array], Array] = exact_polar):
-        whole("Conv2D", fan_out=fan_out, fan_in=fan_in, k=k)
-        self.shape = (k, k, fan_out, fan_in)
+        k = whole("Conv2D", "k", k)
+        self.shape = (k, k, whole("Conv2D", "fan_out", fan_out), whole("Conv2D", "fan_in", fan_in))
         self.norm = Scaled(k * k, Positions(RMSOperator((fan_out, fan_in), polar), self.shape))
 
     def initialize(self, rng, dtype=np.float32):

@@ -7,7 +7,7 @@ from math import pi, sqrt
 
 import numpy as np
 
-from .arrays import Array, matches, namespace, shapes, whole
+from .arrays import Array, matches, namespace, shapes, transpose, whole
 from .modules import Add, Bond, Identity, Multiply  # noqa: F401  (the algebra itself is made of these three)
 
 
@@ -98,7 +98,12 @@ class LayerNorm(RMSNorm):
 
 
 class Softmax(Bond):
-    """p_i = exp(x_i) / sum_j exp(x_j) over the last axis. Sensitivity 1 from the largest |dx_i| to sum |dp_i|."""
+    """p_i = exp(x_i) / sum_j exp(x_j) over the last axis. Sensitivity 1 from the largest |dx_i| to sum |dp_i|.
+
+    Second derivatives are covariances under p: E|(u - Eu)(v - Ev)| + |cov(u, v)| <= 2 for |u_i|, |v_i| <= 1, by Cauchy and Schwarz.
+    """
+
+    sharpness = (0.0, 0.0, 2.0)
 
     def derivative(self, x):
         xp = namespace(x)
@@ -116,7 +121,7 @@ class SplitHeads(Bond):
     axes = 2
 
     def __init__(self, heads: int):
-        self.heads = whole("SplitHeads", heads=heads)
+        self.heads = whole("SplitHeads", "heads", heads)
 
     def derivative(self, x):
         if x.shape[-1] % self.heads:
@@ -184,16 +189,15 @@ class Scores(Bond):
     def derivative(self, x):
         if not (isinstance(x, tuple) and len(x) == 2 and matches(*x) and x[0].ndim >= 2):
             raise ValueError(f"Scores needs a pair (q, k), both [..., T, d], got {shapes(x)}")
-        (q, k), T = x, lambda z: namespace(z).swapaxes(z, -1, -2)
-        c = 1 / q.shape[-1]
-        push = lambda d: c * (d[0] @ T(k) + q @ T(d[1]))
-        return c * (q @ T(k)), push, lambda dy: (c * (dy @ k), c * (T(dy) @ q))
+        (q, k), c = x, 1 / x[0].shape[-1]
+        push = lambda d: c * (d[0] @ transpose(k) + q @ transpose(d[1]))
+        return c * (q @ transpose(k)), push, lambda dy: (c * (dy @ k), c * (transpose(dy) @ q))
 
 
 class CausalMask(Bond):
     """Scores [..., T, T] with -inf above the diagonal: place t may look at places s <= t. For a Softmax to follow."""
 
-    axes = 2
+    axes, sharpness = 2, (0.0, 0.0, 0.0)
 
     def derivative(self, x):
         if x.shape[-1] != x.shape[-2]:
@@ -207,13 +211,13 @@ class CausalMask(Bond):
 class Attend(Bond):
     """(p, v) to p v: averages of the values v [..., T, d] with the weights p [..., T, T]. Sensitivity 1 for weights that sum to 1, rms(v) <= 1."""
 
-    axes = None
+    axes, sharpness = None, (0.0, 0.0, 1.0)
 
     def derivative(self, x):
         if not (isinstance(x, tuple) and len(x) == 2 and x[1].ndim >= 2 and x[0].shape == x[1].shape[:-1] + x[1].shape[-2:-1]):
             raise ValueError(f"Attend needs a pair (p [..., T, T], v [..., T, d]), got {shapes(x)}")
-        (p, v), T = x, lambda z: namespace(z).swapaxes(z, -1, -2)
-        return p @ v, lambda d: d[0] @ v + p @ d[1], lambda dy: (dy @ T(v), T(p) @ dy)
+        p, v = x
+        return p @ v, lambda d: d[0] @ v + p @ d[1], lambda dy: (dy @ transpose(v), transpose(p) @ dy)
 
 
 class Flatten(Bond):
@@ -222,7 +226,7 @@ class Flatten(Bond):
     sharpness = (0.0, 0.0, 0.0)
 
     def __init__(self, axes: int = 3):
-        self.axes = whole("Flatten", axes=axes)
+        self.axes = whole("Flatten", "axes", axes)
 
     def derivative(self, x):
         flat = lambda z: z.reshape(z.shape[:z.ndim - self.axes] + (-1,))
@@ -238,7 +242,7 @@ class AveragePool(Bond):
     axes, sharpness = 3, (0.0, 0.0, 0.0)
 
     def __init__(self, k: int = 2):
-        self.k = whole("AveragePool", k=k)
+        self.k = whole("AveragePool", "k", k)
 
     def derivative(self, x):
         k, (height, width, c) = self.k, x.shape[-3:]

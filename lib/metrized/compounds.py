@@ -52,7 +52,7 @@ def Attention(width: int, heads: int, d_head: int | None = None, causal: bool = 
 
     q, k and v add one sensitivity each, hence the 1/3. Large et al. 2024. `d_head` is width / heads unless given.
     """
-    whole("Attention", width=width, heads=heads)
+    heads = whole("Attention", "heads", heads)
     if d_head is None and width % heads:
         raise ValueError(f"a width of {width} cannot be shared by {heads} heads; name d_head, or take a width that {heads} divides")
     d_head = d_head or width // heads
@@ -67,7 +67,7 @@ def GPT(vocabulary: int, width: int, heads: int, blocks: int, mass: float = 5.0,
 
     Each block has an attention branch and an MLP branch (width -> 4 width -> width), so there are L = 2 blocks branches, each entering with 1/L.
     """
-    L = 2 * whole("GPT", blocks=blocks)
+    L = 2 * whole("GPT", "blocks", blocks)
     enter = lambda branch: (1 - 1 / L) * Identity() + (1 / L) * branch
     mlp = Linear(width, 4 * width, polar) @ GeLU() @ Linear(4 * width, width, polar)
     block = enter(mlp) @ enter(Attention(width, heads, polar=polar))

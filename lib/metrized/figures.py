@@ -231,9 +231,10 @@ def _shades(n: int) -> list:
 
 def _method(name: str) -> dict:
     """Colour and marker of a method; a variant of it ("Adam, orthogonal start") is dashed."""
-    color, marker = next((v for k, v in {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "Frobenius": (SKY, "D"), "spectral": (GREEN, "^")}.items()
+    color, marker = next((v for k, v in {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "Frobenius": (SKY, "D"), "LARS": (GREY, "P"),
+                                                   "spectral": (GREEN, "^")}.items()
                           if name.startswith(k)), (BLUE, "v"))
-    plain = name in ("SGD", "Adam", "Frobenius", "spectral", "dualized")
+    plain = name in ("SGD", "Adam", "Frobenius", "LARS", "spectral", "dualized")
     return dict(color=color, marker=marker, ms=5, ls="-" if plain else "--", mfc=color if plain else "white")
 
 
@@ -279,17 +280,19 @@ def drifts(fig: Figure, widths: Sequence[int], drift: dict[str, np.ndarray]) -> 
 
 
 def coordinate_check(fig: Figure, widths: Sequence[int], changes: dict[str, np.ndarray]) -> None:
-    """RMS change of the hidden features after one step, against the width, on logarithmic axes: flat lines are what one hopes for.
+    """What each layer's own first step does to its output, against the width, one panel a layer: flat lines are what one hopes for.
 
-    changes: {method: [seeds, widths]}, each scaled to 1 at the least width.
+    changes: {method: [seeds, widths, layers]}; every line is drawn from its value at the least width, in octaves.
     """
-    ax = fig.subplots()
-    for name, c in changes.items():
-        c = np.asarray(c) / np.asarray(c)[:, :1]
-        ax.plot(np.log2(widths), np.log2(c).mean(0), label=name, **_method(name))
-    ax.axhline(0, color=GREY, lw=0.8)
-    ax.set(xlabel="width", ylabel="log$_2$ of the features' change", xticks=np.log2(widths), xticklabels=widths)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    panels = fig.subplots(1, 3, sharey=True)
+    for layer, (ax, title) in enumerate(zip(panels, ("first layer", "middle layer", "last layer"), strict=True)):
+        ax.set(xlabel="width", xticks=np.log2(widths[::2]), xticklabels=widths[::2])
+        ax.set_title(title)
+        for name, c in changes.items():
+            octaves = np.log2(np.asarray(c)[..., layer]).mean(0)
+            ax.plot(np.log2(widths), octaves - octaves[0], label=name, **_method(name))
+    panels[0].set(ylabel="log$_2$ of the change")
+    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(changes))
 
 
 def spectra(fig: Figure, values: dict[str, np.ndarray], ylabel: str = "singular value") -> None:

@@ -8,12 +8,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from math import inf
-from numbers import Integral, Real
+from numbers import Real
 
 import numpy as np
 
-from .arrays import add, is_array, is_float, matches, shapes, zeros_like
-from .norms import Largest, Norm, Scaled
+from .arrays import add, is_array, is_float, matches, shapes, whole, zeros_like
+from .norms import Largest, Norm, scaled
 from .vectors import Covector, Vector
 
 NO_WEIGHTS = Vector(())
@@ -59,8 +59,11 @@ class Module:
         return None
 
     def dualize(self, g: Covector, target_norm: float = 1.0) -> Vector:
-        """The Vector d with the largest <g, d> among those with norm(d) <= target_norm; every branch of positive mass is saturated."""
-        return target_norm * self.norm.dualize(g)
+        """The Vector d with the largest <g, d> among those with norm(d) <= target_norm; every branch of positive mass is saturated.
+
+        A module without mass stays where it is: d = 0.
+        """
+        return Vector(g.map(zeros_like).nest()) if self.mass == 0 else target_norm * self.norm.dualize(g)
 
     def project(self, w: Vector) -> Vector:
         """`w` with every atom brought back to norm <= 1, the set on which the module is well-normed."""
@@ -96,9 +99,7 @@ class Module:
 
     def __pow__(self, n: int) -> Module:
         """n copies in series, each with weights of its own."""
-        if not (isinstance(n, Integral) and n >= 0):
-            raise ValueError(f"a module is iterated n = 0, 1, 2, ... times, got {n!r}")
-        chain = Identity() if n == 0 else self
+        chain = Identity() if whole("module ** n", "n", n, least=0) == 0 else self
         for _ in range(n - 1):
             chain = self @ chain
         return chain
@@ -125,6 +126,8 @@ class Compound(Module):
     """A module made of children; its weights are the tuple of theirs, in the order in which the expression names them."""
 
     def __init__(self, *children: Module | tuple):
+        if not children:
+            raise ValueError(f"{type(self).__name__} needs at least one module")
         self.children = tuple(map(as_module, children))
         self._combine()
 
@@ -165,7 +168,7 @@ class Compose(Compound):
         self.sensitivity = inner.sensitivity * outer.sensitivity
         p = per_mass(self.mass, inner.mass)
         p, q = p if p == inf else p * outer.sensitivity, per_mass(self.mass, outer.mass)
-        self.norm = Largest(Scaled(q, outer.norm), Scaled(p, inner.norm))
+        self.norm = Largest(scaled(q, outer.norm), scaled(p, inner.norm))
         self.sharpness = _sharpness_in_series(outer, inner, p, q)
 
     def forward(self, x, w):
@@ -184,6 +187,8 @@ class Compose(Compound):
             return push_outer(push_inner(dx, dw_inner), dw_outer)
 
         def pull(dy, need_dx=True):
+            if not need_dx and not w_inner.leaves():  # nothing behind the outer module wants to know
+                return None, Covector((pull_outer(dy, False)[1], Covector(w_inner.nest())))
             dh, dw_outer = pull_outer(dy)
             dx, dw_inner = pull_inner(dh, need_dx)
             return dx, Covector((dw_outer, dw_inner))
@@ -212,7 +217,7 @@ class Concatenate(Compound):
         self.mass = sum(child.mass for child in self.children)
         self.sensitivity = sum(child.sensitivity for child in self.children)
         p = [per_mass(self.mass, child.mass) for child in self.children]
-        self.norm = Largest(*(Scaled(p_i, child.norm) for p_i, child in zip(p, self.children, strict=True)))
+        self.norm = Largest(*(scaled(p_i, child.norm) for p_i, child in zip(p, self.children, strict=True)))
         if all(child.sharpness for child in self.children):
             self.sharpness = tuple(sum(child.sharpness[i] / p_i ** (2 - i) if i < 2 else child.sharpness[i]
                                        for p_i, child in zip(p, self.children, strict=True)) for i in range(3))

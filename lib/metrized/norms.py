@@ -12,12 +12,15 @@ from math import inf, sqrt
 import numpy as np
 
 from . import linalg
-from .arrays import Array, is_array, is_float, namespace, shapes
+from .arrays import Array, is_array, is_float, namespace, shapes, to_numpy, transpose, whole
 from .vectors import Covector, Tree, Vector
 
 
 class Norm:
-    """A norm: size, dual size and dual map. A new norm defines _size, _dual and _dualize on arrays, batched over leading axes."""
+    """A norm: size, dual size and dual map. A new norm defines _size, _dual and _dualize on arrays, batched over leading axes.
+
+    A plain norm takes all numbers that it is given as one vector, an ensemble of networks too; the norm of a module keeps its networks apart.
+    """
 
     def __call__(self, v: Vector | Array):
         """The norm of a Vector: a number."""
@@ -61,7 +64,7 @@ class Norm:
         return x.unflatten(y, Vector) if isinstance(x, Tree) else y.reshape(x.shape)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(str(v) for v in vars(self).values() if v is not None)})"
+        return f"{type(self).__name__}({', '.join(str(getattr(v, '__name__', v)) for v in vars(self).values() if v is not None)})"
 
 
 def check(norm: Norm, x, kind: type) -> None:
@@ -156,7 +159,7 @@ class Lp(Norm):
     def __init__(self, p: float):
         if not 1 < p < inf:
             raise ValueError(f"Lp needs 1 < p < inf, got p = {p}; use Manhattan() for 1 and Max() for inf (below 1 the triangle inequality fails)")
-        self.p, self.q = p, p / (p - 1)
+        self.p, self.q = float(p), float(p / (p - 1))
 
     def _size(self, v, p=None):
         p, top = p or self.p, abs(v).max(-1)
@@ -173,9 +176,7 @@ class TopK(Norm):
     """The sum of the k largest |v_i|: Max for k = 1, Manhattan for k = d. The dual norm is max(|g|_inf, |g|_1 / k)."""
 
     def __init__(self, k: int):
-        if k < 1:
-            raise ValueError(f"TopK needs k >= 1, got {k}")
-        self.k = k
+        self.k = whole("TopK", "k", k)
 
     def _size(self, v):
         return -namespace(v).sort(-abs(v), axis=-1)[..., :self.k].sum(-1)
@@ -196,7 +197,7 @@ class Weighted(Norm):
     """
 
     def __init__(self, A: Array):
-        A = np.asarray(A, dtype=float)
+        A = to_numpy(A).astype(float) if is_array(A) else np.asarray(A, dtype=float)
         if A.ndim == 1 and not (A > 0).all():
             raise ValueError(f"Weighted needs positive weights, got {A}")
         if A.ndim == 2 and not (A.shape[0] == A.shape[1] and np.allclose(A, A.T) and np.linalg.eigvalsh(A)[0] > 0):
@@ -275,6 +276,8 @@ class MatrixNorm(Norm):
 
 class Schatten(MatrixNorm):
     """A vector norm (`gauge`) of the singular values: Lp(p) gives the Schatten p-norm. A number p stands for Lp(p).
+
+    The gauge must not care for the order or the signs of its entries, as the p-norms and TopK do not and Weighted and Polygon do.
 
     The dual norm is the dual gauge of the singular values, and U S V^T dualizes to U diag(gauge.dualize(s)) V^T (von Neumann 1937).
     """
@@ -361,16 +364,16 @@ class Columns(Rows):
     """The largest `row_norm` of a column: Rows of the transpose."""
 
     def _size(self, W):
-        return super()._size(_transpose(W))
+        return super()._size(transpose(W))
 
     def _dual(self, G):
-        return super()._dual(_transpose(G))
+        return super()._dual(transpose(G))
 
     def _dualize(self, G):
-        return _transpose(super()._dualize(_transpose(G)))
+        return transpose(super()._dualize(transpose(G)))
 
     def _project(self, W):
-        return _transpose(super()._project(_transpose(W)))
+        return transpose(super()._project(transpose(W)))
 
 
 class Positions(MatrixNorm):
@@ -390,10 +393,6 @@ class Positions(MatrixNorm):
 
     def _project(self, W):
         return self.matrix_norm._project(W)
-
-
-def _transpose(W: Array) -> Array:
-    return namespace(W).swapaxes(W, -1, -2)
 
 
 def RowRMS(shape: tuple[int, int] | None = None) -> Norm:
@@ -439,7 +438,7 @@ class RMSOperator(FanScaled):
 def Induced(p: float, q: float) -> Norm:
     """Largest |W x|_q / |x|_p over x, where a closed form exists: p = 1 (columns), q = inf (rows), p = q = 2 (spectral).
 
-    Raises ValueError for the rest: these norms are NP-hard to compute in general (Hendrickx & Olshevsky 2010).
+    Raises ValueError for the rest: they are NP-hard to compute in general (Steinberg 2005; Hendrickx & Olshevsky 2010).
     """
     if p == 1:
         return Columns(_lp(q))
@@ -467,13 +466,16 @@ class Scaled(Norm):
     def __init__(self, c: float, norm: Norm):
         if not c >= 0:
             raise ValueError(f"Scaled needs a factor >= 0, got {c}")
-        self.c, self.norm = c, norm
+        self.c, self.norm = float(c), norm
 
     def _enter(self, x, kind):
         return self.norm._enter(x, kind)
 
     def _leave(self, y, x):
         return self.norm._leave(y, x)
+
+    def sharp(self, g):
+        return super().sharp(g) if self.c else self._leave(_scale(0.0, self._enter(g, Covector)), g)
 
     def _size(self, v):
         return _times(self.c, self.norm._size(v))
@@ -494,10 +496,10 @@ class Scaled(Norm):
 
 
 def _times(c: float, size):
-    """c * size with inf * 0 = 0."""
+    """c * size with inf * 0 = 0, in the dtype of size; NaN stays NaN."""
     if c < inf:
         return c * size
-    return namespace(size).where(size > 0, inf, 0.0) if is_array(size) else inf if size > 0 else 0.0
+    return namespace(size).where(size == 0, size, size + inf) if is_array(size) else 0.0 if size == 0 else size + inf
 
 
 class Largest(Norm):
@@ -541,6 +543,15 @@ def _largest(sizes: Sequence):
     return reduce(lambda a, b: namespace(a).maximum(a, b), arrays) if arrays else max(sizes, default=0.0)
 
 
+def scaled(c: float, norm: Norm) -> Norm:
+    """c times `norm`, with c carried through to the parts of a Largest, so that a deep network's norm is one factor an atom."""
+    if type(norm) is Largest:
+        return Largest(*(scaled(c, part) for part in norm.norms))
+    if type(norm) is Scaled:
+        return Scaled(inf if inf in (c, norm.c) else c * norm.c, norm.norm)
+    return Scaled(c, norm)
+
+
 class Total(Largest):
     """sum_i norm_i(v_i) on a nest. The dual norm is the largest dual, and only the (first) part that attains it moves."""
 
@@ -552,7 +563,7 @@ class Total(Largest):
 
     def _dualize(self, parts):
         duals = self._each("_dual", parts)
-        first = namespace(duals[0]).stack(duals).argmax(0)
+        first = namespace(_largest(duals)).stack(duals).argmax(0)
         return tuple(_scale(first == i, d) for i, d in enumerate(self._each("_dualize", parts)))
 
     def _project(self, parts):

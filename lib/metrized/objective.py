@@ -9,7 +9,8 @@ from .vectors import Covector, Vector
 class Objective:
     """L(w) = loss(module(x, w), t). Call it for the value; the methods give derivatives.
 
-    Raises ValueError at once for an empty batch, for NaN or infinity in the data, and where x and t count different samples.
+    x and t are arrays. Raises TypeError or ValueError at once where they are not, are empty, or hold NaN or infinity; and at the first call
+    where the outputs do not fit the targets.
     """
 
     def __init__(self, module: Module, loss, x: Array, t: Array):

@@ -1,7 +1,7 @@
 """Optimizers: rules that turn a gradient (a Covector) into a step (a Vector to be added to the weights).
 
-A rule is a value without memory: `state = rule.start(w)`, then `step, state = rule(g, state)`. The state is plain data (numbers, Vectors,
-Covectors, tuples) that can be pickled, and a run goes on from it exactly where it stopped.
+A rule is a value without memory: `state = rule.start(w)`, then `step, state = rule(g, state, w)`; only a rule that looks at the weights needs
+w. The state is plain data (numbers, Vectors, Covectors, tuples) that can be pickled, and a run goes on from it exactly where it stopped.
 """
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class SteepestDescent:
     def start(self, w: Vector) -> Any:
         return ()
 
-    def __call__(self, g: Covector, state: Any = ()) -> tuple[Vector, Any]:
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if self.step_size is None:
             return -(self.norm.sharp(g) / self.sharpness), state
         return -(self.norm.dualize(g) * self.step_size), state
@@ -65,10 +65,32 @@ class NormalizedDescent:
     def start(self, w: Vector) -> Any:
         return ()
 
-    def __call__(self, g: Covector, state: Any = ()) -> tuple[Vector, Any]:
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if not isinstance(g, Covector):
             raise TypeError(f"NormalizedDescent met a {type(g).__name__} where a Covector belongs: a rule takes the gradient")
         return -(self.norm.normalize(Vector(g.nest())) * self.step_size), state
+
+
+@dataclass(frozen=True)
+class LARS:
+    """-step_size * |W|_F * g / |g|_F, layer by layer: every layer changes by the same fraction of itself. You, Gitman & Ginsburg 2017.
+
+    Their momentum and weight decay are left out. Raises TypeError when it is not given the weights.
+    """
+
+    step_size: float
+
+    def __post_init__(self):
+        positive("step_size", self.step_size)
+
+    def start(self, w: Vector) -> Any:
+        return ()
+
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
+        if w is None:
+            raise TypeError("LARS scales its steps by the weights; call rule(g, state, w)")
+        size = lambda x: namespace(x).sqrt((x * x).sum())
+        return -(Vector(g.map(lambda x, W: _ratio(x * size(W), size(x)), w).nest()) * self.step_size), state
 
 
 @dataclass(frozen=True)
@@ -85,10 +107,10 @@ class HeavyBall:
     def start(self, w: Vector) -> Any:
         return Covector((w * 0.0).nest()), self.rule.start(w)
 
-    def __call__(self, g: Covector, state: Any) -> tuple[Vector, Any]:
+    def __call__(self, g: Covector, state: Any, w: Vector | None = None) -> tuple[Vector, Any]:
         m, inner = state
         m = self.beta * m + g
-        step, inner = self.rule(self.look(m, g), inner)
+        step, inner = self.rule(self.look(m, g), inner, w)
         return step, (m, inner)
 
     def look(self, m: Covector, g: Covector) -> Covector:
@@ -133,7 +155,7 @@ class Adam:
         zero = Covector((w * 0.0).nest())
         return AdamState(0, zero, zero)
 
-    def __call__(self, g: Covector, state: AdamState) -> tuple[Vector, AdamState]:
+    def __call__(self, g: Covector, state: AdamState, w: Vector | None = None) -> tuple[Vector, AdamState]:
         t = state.t + 1
         m = self.beta1 * state.m + (1 - self.beta1) * g
         v = self.beta2 * state.v + (1 - self.beta2) * g.map(lambda x: x * x)

@@ -83,11 +83,13 @@ def column(rows: list[dict], name: str) -> list:
 def best_step(step_sizes: list[float], losses: list[float]) -> tuple[float, float]:
     """log2 of the step size with the least final loss, and that loss, by a parabola through the best point of the grid and its neighbours.
 
-    The grid goes in factors of 2. Neighbours count at most 1 nat above the best, since divergence on one side would skew the vertex.
-    Raises ValueError where the best point is on the grid's edge: the grid must then be made wider.
+    Neighbours count at most 1 nat above the best, since divergence on one side would skew the vertex.
+    Raises ValueError where the grid does not go in factors of 2, and where the best point is on its edge: it must then be made wider.
     """
-    order = np.argsort(step_sizes)
-    x, y = np.log2(np.asarray(step_sizes))[order], np.log(np.nan_to_num(np.asarray(losses, dtype=float), nan=np.inf))[order]
+    order, losses = np.argsort(step_sizes), np.asarray(losses, dtype=float)
+    x, y = np.log2(np.asarray(step_sizes))[order], np.log(np.where(np.isnan(losses), np.inf, losses))[order]  # NaN is divergence
+    if not np.allclose(np.diff(x), 1):
+        raise ValueError(f"best_step needs a grid in factors of 2 without gaps, got {np.sort(step_sizes)}")
     i = int(y.argmin())
     if i in (0, len(y) - 1):
         raise ValueError(f"the best step size, {2.0 ** x[i]:g}, is at the edge of the grid {2.0 ** x[0]:g} .. {2.0 ** x[-1]:g}; make it wider")

@@ -39,18 +39,18 @@ def descend(objective: Objective | Iterable[Objective], w: Vector, rule, steps: 
     and t (as `start`). Raises Diverged where the loss is NaN or infinite, unless guard=False (an ensemble in which some networks may die).
     Raises ValueError where the batches run out, or for a number of steps that is not whole and >= 0.
     """
-    steps = whole("descend", 0, steps=steps)
+    steps = whole("descend", "steps", steps, least=0)
     batches = iter(lambda: objective, None) if callable(objective) else iter(objective)
     state = rule.start(w) if state is None else state
     for t in tqdm(range(start, start + steps), disable=not progress, desc="training", unit="step"):
         batch = _next(batches, t)
         loss, g = batch.value_and_grad(w)
-        if guard and not namespace(loss).isfinite(loss).all():
-            raise Diverged(t, loss)
-        yield Step(t, loss, w, state)
-        step, state = rule(g, state)
+        yield Step(t, _alive(loss, t, guard), w, state)
+        step, state = rule(g, state, w)
         w = w + schedule(t) * step
-    yield Step(start + steps, _last(objective, batches, w, guard, start + steps), w, state)
+    t = start + steps
+    last = objective if callable(objective) else _next(batches, t)  # the loss after the last step: on the one objective, or on one batch more
+    yield Step(t, _alive(last(w), t, guard), w, state)
 
 
 def _next(batches: Iterator, t: int):
@@ -59,9 +59,7 @@ def _next(batches: Iterator, t: int):
     raise ValueError(f"the batches ran out at step {t}; make them endless, as data.batches does")
 
 
-def _last(objective, batches, w, guard, t):
-    """The loss after the last step, on the one objective, or on one batch more."""
-    loss = (objective if callable(objective) else _next(batches, t))(w)
+def _alive(loss: Array, t: int, guard: bool) -> Array:
     if guard and not namespace(loss).isfinite(loss).all():
         raise Diverged(t, loss)
     return loss

@@ -66,6 +66,8 @@ class Tree:
     def flatten(self) -> Array:
         """All numbers in one long array [size]."""
         leaves = self.leaves()
+        if not leaves:
+            raise ValueError(f"this {type(self).__name__} holds no numbers: it belongs to a module without weights")
         return leaves[0].reshape(-1) if len(leaves) == 1 else namespace(leaves[0]).concatenate([leaf.reshape(-1) for leaf in leaves])
 
     def unflatten(self, flat: Array, kind: type | None = None) -> Tree:

@@ -74,6 +74,12 @@ def test_power_iteration_climbs_to_the_top_singular_value(shape, rng):
     np.testing.assert_allclose(many, top, rtol=1e-6)
 
 
+@pytest.mark.parametrize("M, top", [([[1, -1], [-1, 1]], 2), ([[2, -2], [1, 1]], 8 ** .5)], ids=str)
+def test_power_iteration_has_no_blind_spot(M, top):
+    """Matrices whose top singular vector is orthogonal to (1, 1), or to their column norms."""
+    np.testing.assert_allclose(power_iteration(np.array(M, dtype=float), 100), top, rtol=1e-9)
+
+
 def test_lanczos_finds_the_ends_of_the_spectrum(rng):
     Q = polar(rng.standard_normal((60, 60)))
     eigenvalues = np.concatenate([[-5.0], np.linspace(-1, 1, 57), [3.0, 4.0]])

@@ -219,7 +219,7 @@ def test_dualize_saturates_every_branch(name, rng):
     def saturated(norm, d):
         if not hasattr(norm, "norms"):
             return [norm(d)]
-        return [size for part, child in zip(d, norm.norms, strict=True) for size in (np.multiply(child.c, saturated(child.norm, part)))]
+        return [size for part, child in zip(d, norm.norms, strict=True) for size in saturated(child, part)]
 
     sizes = [s for s in saturated(module.norm, d) if not np.isnan(s)]
     np.testing.assert_allclose(sizes, 0.3, rtol=1e-9)

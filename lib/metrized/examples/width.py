@@ -13,8 +13,6 @@ import numpy as np
 
 from .. import data, figures, sweeps
 from ..arrays import normal
-from ..atoms import Linear
-from ..bonds import ReLU
 from ..compounds import MLP
 from ..linalg import polar
 from ..live import Still, still
@@ -22,7 +20,7 @@ from ..losses import SquareError
 from ..modules import Module
 from ..norms import RMS, Euclidean, FanScaled, Frobenius, Layerwise, RMSOperator
 from ..objective import Objective
-from ..optimizers import Adam, NormalizedDescent, SteepestDescent
+from ..optimizers import LARS, Adam, NormalizedDescent, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Vector
@@ -51,17 +49,19 @@ METHODS: dict[str, tuple[Callable, Callable]] = {  # start of the weights, and r
     "SGD": (he, lambda net, eta: SteepestDescent(Euclidean(), sharpness=1 / eta)),
     "Adam": (he, lambda net, eta: Adam(eta)),
     "Frobenius": (he, lambda net, eta: NormalizedDescent(Layerwise(Frobenius()), eta)),
+    "LARS": (he, lambda net, eta: LARS(eta)),
     "spectral": (spectral, lambda net, eta: NormalizedDescent(Layerwise(RMSOperator()), eta)),
     "dualized": (orthogonal, lambda net, eta: SteepestDescent(net.norm, step_size=eta)),
     "SGD, orthogonal start": (orthogonal, lambda net, eta: SteepestDescent(Euclidean(), sharpness=1 / eta)),
     "Adam, orthogonal start": (orthogonal, lambda net, eta: Adam(eta)),
+    "spectral, He start": (he, lambda net, eta: NormalizedDescent(Layerwise(RMSOperator()), eta)),
     "dualized, He start": (he, lambda net, eta: SteepestDescent(net.norm, step_size=eta)),
     "Frobenius with fans": (orthogonal, lambda net, eta: NormalizedDescent(Layerwise(FanScaled(Frobenius())), eta)),
 }
 GRIDS = {  # log2 of the step sizes tried
     "SGD": range(-8, 3), "SGD, orthogonal start": range(-6, 5), "Adam": range(-13, -3), "Adam, orthogonal start": range(-12, -2),
     "Frobenius": range(-6, 5), "Frobenius with fans": range(-5, 5), "spectral": range(-5, 5),
-    "dualized": range(-5, 4), "dualized, He start": range(-5, 4),
+    "dualized": range(-5, 4), "dualized, He start": range(-5, 4), "LARS": range(-9, 2), "spectral, He start": range(-5, 5),
 }
 
 
@@ -80,18 +80,24 @@ def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS) 
         return {"loss": float("inf")}
 
 
-def feature_change(method: str, width: int, seed: int, eta: float = 2.0 ** -10) -> float:
-    """RMS change of the second layer's features (before its ReLU) in the first step, over `eta`."""
+def layer_changes(method: str, width: int, seed: int, eta: float = 2.0 ** -10) -> np.ndarray:
+    """[2, 3]: for each layer, what its own first step does to its output, rms(D h) / eta, and the bound |D| rms(h) / eta on that.
+
+    D is the layer's step, h its input in the network before the step, |D| the RMS -> RMS norm.
+    """
     rng = np.random.default_rng(seed)
     images = data.load("fashion")
     x, t = data.standardize(images.train_x[:BATCH])[0], data.one_hot(images.train_y[:BATCH])
     start, rule = METHODS[method]
-    hidden = Linear(width, width, partial(polar, rank=BATCH)) @ ReLU() @ Linear(width, x.shape[1])
-    net = Linear(10, width) @ ReLU() @ hidden
+    net = MLP(10, width, width, x.shape[1], polar=partial(polar, rank=BATCH))
     w = start(net, rng)
     rule = rule(net, eta)
-    step, _ = rule(Objective(net, SquareError(), x, t).gradient(w), rule.start(w))
-    return float(RMS()(hidden(x, (w + step)[1]) - hidden(x, w[1]))) / eta
+    step, _ = rule(Objective(net, SquareError(), x, t).gradient(w), rule.start(w), w)
+    h, found = x, []
+    for W, D in zip(w.leaves()[::-1], step.leaves()[::-1], strict=True):
+        found.append((RMS()(h @ D.T) / eta, RMSOperator()(D) * RMS()(h) / eta))
+        h = np.maximum(h @ W.T, 0)
+    return np.array(found).T
 
 
 def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:
@@ -106,7 +112,9 @@ def results() -> list[dict]:
 
 
 def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float]:
-    """log2 of the best step size at each width, for one method and seed."""
+    """log2 of the best step size at each width, for one method and seed. Raises ValueError where a run of the sweep failed."""
+    if errors := {r["error"] for r in rows if "error" in r}:
+        raise ValueError(f"some runs of the sweep failed: {', '.join(errors)}")
     mine = lambda width: [r for r in rows if (r["method"], r["width"], r["seed"]) == (method, width, seed)]
     return [sweeps.best_step([2.0 ** r["log2_step"] for r in mine(width)], [r["loss"] for r in mine(width)])[0] for width in widths]
 
@@ -122,8 +130,8 @@ def main() -> None:
 
 
 def picture(rows: list[dict]) -> Still:
-    """The drift of the best step size with width, for the five plain methods."""
-    plain = ("SGD", "Adam", "Frobenius", "spectral", "dualized")
+    """The drift of the best step size with width, for the plain methods."""
+    plain = ("SGD", "Adam", "LARS", "Frobenius", "spectral", "dualized")
     return still(figures.drifts, WIDTHS, {m: [drift(rows, m, seed) for seed in SEEDS] for m in plain})
 
 
