@@ -229,13 +229,13 @@ def _shades(n: int) -> list:
     return [(0.75 - 0.75 * i, 0.87 - 0.6 * i, 0.95 - 0.35 * i) for i in np.linspace(0, 1, n)]
 
 
+LOOKS = {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "LARS": (GREY, "P"), "Frobenius": (SKY, "D"), "spectral": (GREEN, "^"), "dualized": (BLUE, "v")}
+
+
 def _method(name: str) -> dict:
     """Colour and marker of a method; a variant of it ("Adam, orthogonal start") is dashed."""
-    color, marker = next((v for k, v in {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "Frobenius": (SKY, "D"), "LARS": (GREY, "P"),
-                                                   "spectral": (GREEN, "^")}.items()
-                          if name.startswith(k)), (BLUE, "v"))
-    plain = name in ("SGD", "Adam", "Frobenius", "LARS", "spectral", "dualized")
-    return dict(color=color, marker=marker, ms=5, ls="-" if plain else "--", mfc=color if plain else "white")
+    color, marker = next(look for method, look in LOOKS.items() if name.startswith(method))
+    return dict(color=color, marker=marker, ms=5, **({} if name in LOOKS else dict(ls="--", mfc="white")))
 
 
 def width_sweep(fig: Figure, rows: list[dict]) -> Callable:

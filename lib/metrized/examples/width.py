@@ -97,7 +97,7 @@ def layer_changes(method: str, width: int, seed: int, eta: float = 2.0 ** -10) -
     for W, D in zip(w.leaves()[::-1], step.leaves()[::-1], strict=True):
         found.append((RMS()(h @ D.T) / eta, RMSOperator()(D) * RMS()(h) / eta))
         h = np.maximum(h @ W.T, 0)
-    return np.array(found).T
+    return np.array(found, dtype=float).T
 
 
 def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:
