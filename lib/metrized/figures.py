@@ -300,5 +300,6 @@ def spectra(fig: Figure, values: dict[str, np.ndarray], ylabel: str = "singular 
     ax = fig.subplots()
     for (name, s), color in zip(values.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
         ax.semilogy(np.arange(1, len(s) + 1), s, color=color, label=name)
-    ax.set(xlabel="index", ylabel=ylabel)
+    top = max(s.max() for s in values.values())
+    ax.set(xlabel="index", ylabel=ylabel, ylim=(1e-6 * top, 2 * top))
     ax.legend()
