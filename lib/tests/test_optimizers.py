@@ -1,0 +1,380 @@
+"""Laws of optimizers, of the training loop, of schedules and of curvature."""
+import pickle
+from itertools import count, islice, product
+
+import numpy as np
+import pytest
+
+from laws import random_vector, same
+from metrized.atoms import Conv2D
+from metrized.bonds import Tanh
+from metrized.compounds import MLP
+from metrized.curvature import majorization_gap, quadratic_model, sharpness, spectrum
+from metrized.linalg import newton_schulz
+from metrized.losses import SquareError
+from metrized.norms import RMS, Euclidean, Frobenius, Layerwise, Lp, Manhattan, Max, Nuclear, Polygon, RMSOperator, Spectral, TopK, Total, Weighted
+from metrized.objective import Objective
+from metrized.optimizers import Adam, HeavyBall, Nesterov, NormalizedDescent, SteepestDescent
+from metrized.schedules import constant, linear
+from metrized.train import Diverged, descend
+from metrized.vectors import Covector, Vector
+
+B = np.array([[2.0, 0.7, -0.4], [0.7, 1.0, 0.3], [-0.4, 0.3, 0.8]])  # symmetric, positive definite
+
+
+class Quadratic:
+    """L(w) = 1/2 w^T A w, with all that training and curvature ask of an objective."""
+
+    def __init__(self, A=B):
+        self.A = A
+
+    def __call__(self, w):
+        return 0.5 * w.array @ self.A @ w.array
+
+    def value_and_grad(self, w):
+        return self(w), Covector(self.A @ w.array)
+
+    def hessian(self, w, v):
+        return Covector(self.A @ v.array)
+
+
+def network(rng, dtype=np.float64):
+    """A small regression: (objective, weights)."""
+    net = MLP(2, 5, 4, bond=Tanh())
+    x, t = rng.standard_normal((6, 4)).astype(dtype), rng.standard_normal((6, 2)).astype(dtype)
+    return Objective(net, SquareError(), x, t), net.initialize(rng, dtype)
+
+
+# Steepest descent.
+
+NEST, ROW, MATRIX = ((4, 3), ((2, 3),)), (3,), (4, 3)
+NORMS = {  # name: (norm, shape of the gradient)
+    "Euclidean": (Euclidean(), NEST),
+    "RMS": (RMS(), NEST),
+    "Manhattan": (Manhattan(), ROW),
+    "Max": (Max(), NEST),
+    "Lp(3)": (Lp(3), ROW),
+    "TopK(2)": (TopK(2), ROW),
+    "Weighted": (Weighted(B), ROW),
+    "Polygon": (Polygon([(1.0, 0.2), (0.3, 1.0)]), (2,)),
+    "Spectral": (Spectral(), MATRIX),
+    "Nuclear": (Nuclear(), MATRIX),
+    "Layerwise(RMSOperator)": (Layerwise(RMSOperator()), NEST),
+    "Layerwise(Max)": (Layerwise(Max()), NEST),
+    "Total": (Total(Spectral(), Total(Frobenius())), NEST),
+    "a convolution's norm": (Conv2D(4, 2).norm, (3, 3, 4, 2)),
+    "the modular norm": (MLP(4, 3, 2).norm, (((4, 3), ()), (3, 2))),
+}
+
+
+def draw(rng, shape):
+    return tuple(draw(rng, s) for s in shape) if not shape or isinstance(shape[0], tuple) else rng.standard_normal(shape)
+
+
+@pytest.fixture(params=NORMS)
+def norm_and_gradient(request, rng):
+    norm, shape = NORMS[request.param]
+    return norm, Covector(draw(rng, shape))
+
+
+def test_steepest_descent_minimizes_its_majorant(norm_and_gradient, rng):
+    """The step d attains min <g, d> + L/2 |d|^2 = -|g|*^2 / 2L: no other vector, near or far, and no other norm's step does better."""
+    (norm, g), L = norm_and_gradient, 2.7
+    model = lambda d: g @ d + 0.5 * L * norm(d) ** 2
+    step, _ = SteepestDescent(norm, sharpness=L)(g)
+    np.testing.assert_allclose(model(step), -norm.dual(g) ** 2 / (2 * L), rtol=1e-10)
+    others = [other.dualize(g) for other in (Euclidean(), Max(), Manhattan(), Layerwise(Euclidean()), Layerwise(Manhattan()))]
+    for scale in np.geomspace(1e-3, 1e3, 100):
+        assert model(step) <= model(step + scale * random_vector(rng, step)) + 1e-12
+        assert all(model(step) <= model(-scale * d) + 1e-12 for d in (*others, -step))
+
+
+def test_a_step_has_the_stated_length(norm_and_gradient):
+    """|step| = step_size, and it descends as much as that length allows."""
+    norm, g = norm_and_gradient
+    step, _ = SteepestDescent(norm, step_size=0.3)(g)
+    np.testing.assert_allclose([norm(step), g @ step], [0.3, -0.3 * norm.dual(g)], rtol=1e-9)
+
+
+SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
+SHARPNESS = {  # name: (norm, max of d^T B d over |d| <= 1: a convex function is largest at a corner of the ball)
+    "Euclidean": (Euclidean(), np.linalg.eigvalsh(B)[-1]),
+    "RMS": (RMS(), 3 * np.linalg.eigvalsh(B)[-1]),
+    "Max": (Max(), max(s @ B @ s for s in SIGNS)),
+    "Manhattan": (Manhattan(), B.diagonal().max()),
+    "Weighted by B itself": (Weighted(B), 1.0),
+}
+
+
+@pytest.mark.parametrize("name", SHARPNESS)
+def test_a_step_of_one_over_the_sharpness_never_ascends(name, rng):
+    """On a quadratic each step wins at least |g|*^2 / 2L, with L exact in the norm; and L is needed: at L / 2.5 some step ascends."""
+    (norm, L), loss = SHARPNESS[name], Quadratic()
+    steps = lambda w, L: [(m.loss, norm.dual(loss.value_and_grad(m.w)[1])) for m in descend(loss, w, SteepestDescent(norm, sharpness=L), 20)]
+    starts = [Vector(rng.standard_normal(3)) for _ in range(30)]
+    for w in starts:
+        for (before, slope), (after, _) in zip(steps(w, L), steps(w, L)[1:], strict=False):
+            assert after <= before - slope ** 2 / (2 * L) + 1e-12
+    assert any(steps(w, L / 2.5)[1][0] > steps(w, L)[0][0] for w in starts)
+
+
+def test_steepest_descent_in_the_right_metric_is_newtons_method(rng):
+    """Under |v| = sqrt(v^T A v) a quadratic with Hessian A is solved in one step."""
+    *_, last = descend(Quadratic(), Vector(rng.standard_normal(3)), SteepestDescent(Weighted(B), sharpness=1.0), 1)
+    np.testing.assert_allclose(last.w.array, 0, atol=1e-14)
+
+
+def test_steps_of_an_ensemble_are_steps_of_its_networks(rng):
+    """A step size, or a sharpness, [K] gives every network its own."""
+    net, K = MLP(2, 5, 4), 3
+    gs = [Covector(random_vector(rng, net.initialize(rng, np.float64)).nest()) for _ in range(K)]
+    g, sizes = gs[0].map(lambda *leaves: np.stack(leaves), *gs[1:]), np.array([0.1, 0.7, 2.0])
+    for name in ("step_size", "sharpness"):
+        together, _ = SteepestDescent(net.norm, **{name: sizes})(g)
+        for k in range(K):
+            same(together.map(lambda a, k=k: a[k]).nest(), SteepestDescent(net.norm, **{name: float(sizes[k])})(gs[k])[0].nest(), 1e-9)
+
+
+# The other rules.
+
+
+@pytest.mark.parametrize("norm", [Frobenius(), RMSOperator(), Max()], ids=["Frobenius", "RMSOperator", "Max"])
+def test_normalized_descent_keeps_the_direction_and_sets_the_length(norm, rng):
+    """Every layer moves against its own gradient, by step_size in the norm; a layer without gradient stays."""
+    g = Covector((rng.standard_normal((4, 3)), rng.standard_normal((2, 4)), np.zeros((3, 3))))
+    step, _ = NormalizedDescent(Layerwise(norm), 0.3)(g)
+    for d, slope in zip(step.leaves()[:2], g.leaves()[:2], strict=True):
+        np.testing.assert_allclose(norm(d), 0.3, rtol=1e-12)
+        np.testing.assert_allclose(d / np.linalg.norm(d), -slope / np.linalg.norm(slope), atol=1e-12)
+    assert not step[2].array.any()
+
+
+def test_normalized_descent_in_a_modular_norm_saturates_every_layer(rng):
+    """The step has norm step_size in all, and each layer its whole share of it."""
+    net = MLP(2, 5, 4).tare(3.0) @ MLP(4, 3)
+    g = Covector(random_vector(rng, net.initialize(rng, np.float64)).nest())
+    step, _ = NormalizedDescent(net.norm, 0.3)(g)
+    np.testing.assert_allclose(net.norm(step), 0.3, rtol=1e-12)
+    np.testing.assert_allclose([child.norm(part) for child, part in zip(net.children, step, strict=True)], [0.3 * 3 / 4, 0.3 * 1 / 4], rtol=1e-12)
+
+
+def test_adam_without_memory_is_steepest_descent_under_max(rng):
+    """beta1 = beta2 = eps = 0: exactly -step_size * sign(g), and 0 where the gradient is 0."""
+    g = Covector((rng.standard_normal((3, 4)), np.array([0.0, -2.0, 1e-30])))
+    adam, signs = Adam(0.3, 0.0, 0.0, 0.0), SteepestDescent(Max(), step_size=0.3)
+    state = adam.start(Vector(g.nest()))
+    for scale in (1.0, -0.2, 7.0):
+        step, state = adam(scale * g, state)
+        same(step.nest(), signs(scale * g)[0].nest(), 0)
+
+
+@pytest.mark.parametrize("kind", [HeavyBall, Nesterov])
+def test_momentum_without_memory_is_the_rule(kind, rng):
+    """beta = 0 changes no bit of the steps."""
+    objective, w = network(rng)
+    rule = SteepestDescent(Layerwise(Spectral()), step_size=0.1)
+    for a, b in zip(descend(objective, w, kind(rule, 0.0), 4), descend(objective, w, rule, 4), strict=True):
+        same(a.w.nest(), b.w.nest(), 0)
+
+
+def test_momentum_goes_around_any_rule(rng):
+    """The rule sees sum beta^(t-s) g_s; Nesterov's sees g_t + beta times that."""
+    gs, beta, rule = [Covector(rng.standard_normal((3, 4))) for _ in range(4)], 0.7, SteepestDescent(Spectral(), step_size=0.1)
+    m = sum((beta ** (3 - s) * gs[s] for s in range(3)), gs[3])
+    for kind, seen in ((HeavyBall, m), (Nesterov, gs[3] + beta * m)):
+        state = kind(rule, beta).start(Vector(gs[0].nest()))
+        for g in gs:
+            step, state = kind(rule, beta)(g, state)
+        same(step.array, rule(seen)[0].array, 1e-12)
+
+
+def test_momentum_keeps_the_state_of_its_rule(rng):
+    """Around Adam, it is Adam on the sums: Adam's own memory goes on inside."""
+    gs, momentum, adam = [Covector(rng.standard_normal((3, 4))) for _ in range(4)], HeavyBall(Adam(0.1), 0.7), Adam(0.1)
+    m, outer, inner = 0.0 * gs[0], momentum.start(Vector(gs[0].nest())), adam.start(Vector(gs[0].nest()))
+    for g in gs:
+        m = 0.7 * m + g
+        (a, outer), (b, inner) = momentum(g, outer), adam(m, inner)
+        same(a.array, b.array, 1e-13)
+
+
+EUCLIDEAN = SteepestDescent(Euclidean(), sharpness=20.0)
+RULES = {
+    "steepest descent": EUCLIDEAN,
+    "spectral descent": SteepestDescent(Layerwise(Spectral()), step_size=0.05),
+    "normalized descent": NormalizedDescent(Layerwise(Frobenius()), 0.05),
+    "heavy ball": HeavyBall(EUCLIDEAN, 0.8),
+    "Nesterov": Nesterov(EUCLIDEAN, 0.8),
+    "Adam": Adam(0.02),
+    "momentum around Adam": HeavyBall(Adam(0.02), 0.5),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("batched", [False, True], ids=["one objective", "batches"])
+def test_a_resumed_run_is_the_uninterrupted_one(rule, batched, rng):
+    """A moment that went through pickle is all a run needs to go on, bit by bit; of the batches, those from its t on."""
+    (objective, w), schedule = network(rng), linear(12)
+    data = [Objective(objective.module, SquareError(), objective.x + 0.1 * i, objective.t) for i in range(13)]
+    source = lambda t: islice(data, t, None) if batched else objective
+    whole = list(descend(source(0), w, rule, 12, schedule=schedule))
+    moment = pickle.loads(pickle.dumps(whole[5]))
+    rest = list(descend(source(5), moment.w, rule, 7, schedule=schedule, state=moment.state, start=moment.t))
+    assert [m.t for m in rest] == [m.t for m in whole[5:]]
+    assert [m.loss for m in rest] == [m.loss for m in whole[5:]]
+    for a, b in zip(rest, whole[5:], strict=True):
+        same(a.w.nest(), b.w.nest(), 0)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_rules_keep_float32(rule, rng):
+    """Weights and losses of a float32 run are float32."""
+    objective, w = network(rng, np.float32)
+    for moment in descend(objective, w, rule, 3, schedule=linear(3)):
+        assert {leaf.dtype for leaf in moment.w.leaves()} == {np.dtype(np.float32)} and moment.loss.dtype == np.float32
+
+
+@pytest.mark.parametrize("number", [np.float64(0.1), np.float32(0.1), np.array(0.1), np.int64(1)], ids=lambda c: type(c).__name__)
+def test_numbers_of_numpy_keep_the_dtype(number):
+    """c * w and w / c keep the dtype of w for every kind of number c, as they come out of np.geomspace."""
+    w = Vector(np.ones((2, 3), np.float32))
+    assert (number * w).array.dtype == (w * number).array.dtype == (w / number).array.dtype == np.float32
+    assert Adam(number)(Covector(w.nest()), Adam(number).start(w))[0].array.dtype == np.float32
+
+
+# The training loop.
+
+
+def test_descend_yields_every_moment(rng):
+    """steps + 1 moments t = 0 .. steps, each with the loss at its weights; from each to the next goes schedule(t) times the rule's step."""
+    objective, w = network(rng)
+    moments = list(descend(objective, w, EUCLIDEAN, 5, schedule=linear(5), start=2))
+    assert [m.t for m in moments] == [2, 3, 4, 5, 6, 7] and moments[0].w is w
+    for m, after in zip(moments, moments[1:], strict=False):
+        same(after.w.flatten(), m.w.flatten() - linear(5)(m.t) / 20 * objective.gradient(m.w).flatten(), 1e-13)
+    assert [m.loss for m in moments] == [objective(m.w) for m in moments]
+    assert len(list(descend(objective, w, EUCLIDEAN, 0))) == 1
+
+
+def test_descend_takes_one_batch_a_moment(rng):
+    """An iterable gives every moment its own objective, the last one included, and no more are drawn."""
+    objective, w = network(rng)
+    data = [Objective(objective.module, SquareError(), objective.x * c, objective.t) for c in (1.0, 2.0, 3.0, 4.0, 5.0)]
+    stream = iter(data)
+    moments = list(descend(stream, w, EUCLIDEAN, 3))
+    assert [m.loss for m in moments] == [batch(m.w) for batch, m in zip(data, moments, strict=False)]
+    assert next(stream) is data[4]
+
+
+@pytest.mark.parametrize("n", [0, 2, 3], ids="{} batches".format)
+def test_exhausted_batches(n, rng):
+    """Three steps need four batches; the error names the step that had none, and the moments before it were yielded."""
+    (objective, w), seen = network(rng), []
+    with pytest.raises(ValueError, match=f"batches ran out at step {n}"):
+        for moment in descend([objective] * n, w, EUCLIDEAN, 3):
+            seen.append(moment.t)
+    assert seen == list(range(n))
+
+
+def test_a_divergent_run_says_where_and_keeps_its_records():
+    """sharpness 1e-3 where 2.6 is needed: the loss grows until it is infinite, and the step is named."""
+    records = []
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(Diverged, match="smaller step size") as caught:
+        for moment in descend(Quadratic(), Vector(np.ones(3)), SteepestDescent(Euclidean(), sharpness=1e-3), 1000):
+            records.append(moment)
+    assert [m.t for m in records] == list(range(caught.value.step)) and f"step {caught.value.step}" in str(caught.value)
+    assert 10 < len(records) < 100 and np.isfinite([m.loss for m in records]).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_loss_after_the_last_step_is_guarded_too(bad):
+    """A run that diverges in its very last step raises as well, and not when told not to guard."""
+    class Cliff(Quadratic):
+        def __call__(self, w):
+            return bad
+
+        def value_and_grad(self, w):
+            return 1.0, Covector(w.nest())
+
+    records, w = [], Vector(np.ones(3))
+    with pytest.raises(Diverged, match="step 2"):
+        for moment in descend(Cliff(), w, EUCLIDEAN, 2):
+            records.append(moment)
+    assert len(records) == 2
+    assert not np.isfinite(list(descend(Cliff(), w, EUCLIDEAN, 2, guard=False))[-1].loss)
+
+
+def test_diverged_travels_between_processes():
+    """The exception survives pickle, as it must to come out of a parallel worker."""
+    error = pickle.loads(pickle.dumps(Diverged(7, np.inf)))
+    assert isinstance(error, Diverged) and error.step == 7 and "step 7" in str(error)
+
+
+ENSEMBLE_RULES = {
+    "gradient descent": lambda net: SteepestDescent(Euclidean(), sharpness=np.array([9.0, 9.0, 9.0])),
+    "Adam": lambda net: Adam(0.02),
+    "dualized, newton_schulz": lambda net: SteepestDescent(MLP(2, 5, 4, bond=Tanh(), polar=newton_schulz).norm, step_size=0.1),
+    "dualized, exact": lambda net: SteepestDescent(net.norm, step_size=0.1),
+}
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("dead", [np.nan, np.inf])
+@pytest.mark.parametrize("rule", ENSEMBLE_RULES)
+def test_an_ensemble_outlives_its_dead(rule, dead, rng):
+    """guard=False: network 1 is dead, and the others go the way they would go alone. guard=True raises."""
+    objective, w = network(rng)
+    rule = ENSEMBLE_RULES[rule](objective.module)
+    together = Objective(objective.module, SquareError(), objective.x[None], objective.t)
+    stacked = w.map(lambda a: np.stack([a, dead * np.abs(a), 0.5 * a]))
+    with pytest.raises(Diverged, match="step 0"):
+        list(descend(together, stacked, rule, 4))
+    *_, last = descend(together, stacked, rule, 4, guard=False)
+    trio = w.map(lambda a: np.stack([a, a, 0.5 * a]))
+    *_, alive = descend(together, trio, rule, 4)
+    assert np.isnan(last.loss[1])
+    for k in (0, 2):
+        assert np.isfinite(last.loss[k])
+        same(last.w.map(lambda a, k=k: a[k]).nest(), alive.w.map(lambda a, k=k: a[k]).nest(), 1e-12)
+
+
+def test_progress_is_shown_when_asked_for(rng, capsys):
+    """Nothing is printed unless progress=True."""
+    objective, w = network(rng)
+    list(descend(objective, w, EUCLIDEAN, 2))
+    assert capsys.readouterr() == ("", "")
+    list(descend(objective, w, EUCLIDEAN, 2, progress=True))
+    assert "training" in capsys.readouterr().err
+
+
+def test_schedules():
+    """linear goes from 1 to 0 in a straight line and stays there; constant is 1."""
+    assert [linear(4)(t) for t in (0, 1, 2, 3, 4, 5, 100)] == [1, 0.75, 0.5, 0.25, 0, 0, 0]
+    assert {constant(t) for t in islice(count(), 3)} == {1.0}
+
+
+# Curvature.
+
+
+def test_sharpness_is_the_top_eigenvalue_and_not_the_largest():
+    """Where the Hessian has eigenvalues -5, 1 and 2, the sharpness is 2; below 2 / sharpness nothing is said about the concave direction."""
+    saddle, w = Quadratic(np.diag([-5.0, 1.0, 2.0])), Vector(np.zeros(3))
+    np.testing.assert_allclose(sharpness(saddle, w, np.random.default_rng(0)), 2, rtol=1e-12)
+    np.testing.assert_allclose(spectrum(saddle, w, np.random.default_rng(0))[0], [-5, 1, 2], rtol=1e-12)
+
+
+def test_quadratic_model_of_a_quadratic_is_exact(rng):
+    """Value, slope and curvature: no more is left."""
+    w, d = Vector(rng.standard_normal(3)), Vector(rng.standard_normal(3))
+    np.testing.assert_allclose(quadratic_model(Quadratic(), w)(d), Quadratic()(w + d), rtol=1e-13)
+
+
+def test_majorization_gap(rng):
+    """For L = 1/2 w^T B w the gap is (sharpness |d|^2 - d^T B d) / 2: never negative at the exact sharpness, negative for some d below it."""
+    for norm, L in SHARPNESS.values():
+        ds = [Vector(d) for d in (*rng.standard_normal((20, 3)), *SIGNS, *np.eye(3), *np.linalg.eigh(B)[1].T)]
+        w = Vector(rng.standard_normal(3))
+        gap = lambda d, L, norm=norm, w=w: majorization_gap(Quadratic(), w, d, norm, L)
+        for d in ds:
+            np.testing.assert_allclose(gap(d, L), 0.5 * (L * norm(d) ** 2 - d.array @ B @ d.array), atol=1e-12)
+        assert min(gap(d, L) for d in ds) > -1e-12 and min(gap(d, 0.99 * L) for d in ds) < 0
