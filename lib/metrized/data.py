@@ -136,7 +136,7 @@ def standardize(x: np.ndarray, mean: np.ndarray | None = None, dtype=np.float32)
     mean = rows.mean(0) if mean is None else mean
     rows = rows - mean
     size = np.sqrt((rows * rows).mean(1, keepdims=True))
-    return np.where(size > 1e-12, rows / np.maximum(size, 1e-12), 0).astype(dtype), mean  # below, a picture is the mean up to rounding
+    return (rows / np.maximum(size, 1e-12) * (size > 1e-12)).astype(dtype), mean  # below, a picture is the mean up to rounding
 
 
 def one_hot(y: np.ndarray, classes: int = 10, dtype=np.float32) -> np.ndarray:

@@ -91,6 +91,45 @@ def error_curves(fig: Figure, curves: dict[str, np.ndarray], ylabel: str = "erro
     ax.legend()
 
 
+# Lecture 2
+
+
+def momentum_map(fig: Figure, rules: dict) -> Callable:
+    """Left: the largest |root| over step size times curvature (across) and beta (up), yellow where it is unstable. Middle: the two roots and
+    the unit circle. Right: the error, step by step.
+
+    method: a name in `rules`; step: step size times curvature; beta.
+    """
+    left, middle, right = fig.subplots(1, 3)
+    s, b = np.linspace(0.02, 4, 120), np.linspace(0, 0.99, 60)
+    radius = {name: np.array([[abs(np.linalg.eigvals(rule.matrix(x, y))).max() for x in s] for y in b]) for name, rule in rules.items()}
+    picture = left.imshow(np.zeros((60, 120)), extent=(0, 4, 0, 1), origin="lower", aspect="auto", cmap="viridis", vmin=0, vmax=1.2)
+    here, = left.plot([], [], "o", color="white", mec="black", ms=8)
+    left.set(xlabel=r"step size $\times$ curvature", ylabel=r"$\beta$")
+    left.grid(False)
+    middle.plot(*circle().T, color=GREY, lw=1)
+    roots, = middle.plot([], [], "o", color=ORANGE, ms=7)
+    middle.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="real part")
+    error, = right.plot([], [], "o-", color=BLUE, ms=3, lw=1)
+    right.set(xlabel="step", ylim=(-1.6, 1.6), xlim=(-1, 41))
+    right.set_title("error")
+    left_title, middle_title = left.set_title(" "), middle.set_title(" ")
+
+    def move(method, step, beta):
+        M = rules[method].matrix(step, beta)
+        r, e = np.linalg.eigvals(M), [1.0, 1.0]
+        for _ in range(40):
+            e.append(float(np.clip(M[0] @ [e[-1], e[-2]], -9, 9)))
+        picture.set_data(np.minimum(radius[method], 1.2))
+        here.set_data([step], [beta])
+        roots.set_data(r.real, r.imag)
+        error.set_data(range(41), e[1:])
+        left_title.set_text(f"{method}: {'stable' if abs(r).max() < 1 else 'unstable'}")
+        middle_title.set_text(f"largest |root| {abs(r).max():.2f}")
+
+    return move
+
+
 # Lecture 5
 
 BALLS: dict[str, Norm] = {

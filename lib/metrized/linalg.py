@@ -68,8 +68,10 @@ def newton_schulz(G: Array, scheme=SIX_STEP) -> Array:
     xp = namespace(G)
     if G.shape[-2] > G.shape[-1]:  # work on the short side
         return transpose(newton_schulz(transpose(G), scheme))
-    size = xp.sqrt((G * G).sum((-2, -1), keepdims=True))
-    X = G / (size + (size == 0))
+    top = abs(G).max((-2, -1), keepdims=True)  # first by the largest entry, so that no square over- or underflows
+    X = G / (top + (top == 0))
+    size = xp.sqrt((X * X).sum((-2, -1), keepdims=True))
+    X = X / (size + (size == 0))
     for a, b, c in scheme:
         A = X @ transpose(X)
         X = a * X + (b * A + c * (A @ A)) @ X

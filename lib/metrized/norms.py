@@ -92,6 +92,12 @@ def _ratio(a: Array, b: Array) -> Array:
     return a / (b + (b == 0))
 
 
+def _unit(x: Array, axes=-1) -> tuple[Array, Array]:
+    """(x / top, top) with top = max |x|: squares of what is left neither overflow nor underflow."""
+    top = abs(x).max(axes, keepdims=True)
+    return _ratio(x, top), top
+
+
 # Norms of vectors: every number of a Vector counts alike, however it nests.
 
 
@@ -99,11 +105,13 @@ class Euclidean(Norm):
     """|v| = sqrt(sum v_i^2); its own dual. Steepest descent under it is gradient descent."""
 
     def _size(self, v):
-        return namespace(v).sqrt((v * v).sum(-1))
+        v, top = _unit(v)
+        return top[..., 0] * namespace(v).sqrt((v * v).sum(-1))
 
     _dual = _size
 
     def _dualize(self, g):
+        g, _ = _unit(g)
         return _ratio(g, self._size(g))
 
     def sharp(self, g):
@@ -116,12 +124,14 @@ class RMS(Norm):
     """|v| = sqrt(mean v_i^2): 1 when the entries are about 1, in any dimension. The dual norm is sqrt(d) |g|_2."""
 
     def _size(self, v):
-        return namespace(v).sqrt((v * v).mean(-1))
+        v, top = _unit(v)
+        return top[..., 0] * namespace(v).sqrt((v * v).mean(-1))
 
     def _dual(self, g):
         return g.shape[-1] * self._size(g)
 
     def _dualize(self, g):
+        g, _ = _unit(g)
         return _ratio(g, self._size(g))
 
 
@@ -214,12 +224,15 @@ class Weighted(Norm):
         return A * v if A.ndim == 1 else v @ A
 
     def _size(self, v):
-        return namespace(v).sqrt((v * self._times(self.A, v)).sum(-1))
+        v, top = _unit(v)
+        return top[..., 0] * namespace(v).sqrt((v * self._times(self.A, v)).sum(-1))
 
     def _dual(self, g):
-        return namespace(g).sqrt((g * self._times(self.inverse, g)).sum(-1))
+        g, top = _unit(g)
+        return top[..., 0] * namespace(g).sqrt((g * self._times(self.inverse, g)).sum(-1))
 
     def _dualize(self, g):
+        g, _ = _unit(g)
         return _ratio(self._times(self.inverse, g), self._dual(g))
 
 
@@ -333,11 +346,13 @@ class Frobenius(MatrixNorm):
         self.shape = shape
 
     def _size(self, W):
-        return namespace(W).sqrt((W * W).sum((-2, -1)))
+        W, top = _unit(W, (-2, -1))
+        return top[..., 0, 0] * namespace(W).sqrt((W * W).sum((-2, -1)))
 
     _dual = _size
 
     def _dualize(self, G):
+        G, _ = _unit(G, (-2, -1))
         return _ratio(G, self._size(G))
 
 

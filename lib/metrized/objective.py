@@ -49,7 +49,7 @@ class Objective:
     def hessian(self, w: Vector, v: Vector, step: float = 1e-4) -> Covector:
         """H v as a central difference of gradients: (g(w + h v) - g(w - h v)) / 2h, where h |v|_2 = step * (1 + rms w).
 
-        Two gradients, relative error about 1e-9 in float64. Raises TypeError in float32, where rounding leaves two digits.
+        Two gradients, relative error about 1e-8 in float64. Raises TypeError in float32, where rounding leaves two digits.
         """
         if any(leaf.dtype.itemsize < 8 for leaf in w.leaves()):
             raise TypeError("Hessian products are differences of gradients and need float64 weights and data; cast with .astype(np.float64)")

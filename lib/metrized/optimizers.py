@@ -117,12 +117,21 @@ class HeavyBall:
         """What the rule sees."""
         return m
 
+    @staticmethod
+    def matrix(s: float, beta: float) -> np.ndarray:
+        """[2, 2]: takes the errors (e_t, e_t-1) to (e_t+1, e_t), for gradient descent with s = step size * curvature on a quadratic."""
+        return np.array([[1 + beta - s, -beta], [1.0, 0.0]])
+
 
 class Nesterov(HeavyBall):
     """HeavyBall that looks ahead: the rule sees g + beta m. Nesterov 1983, in the form of Sutskever et al. 2013."""
 
     def look(self, m, g):
         return g + self.beta * m
+
+    @staticmethod
+    def matrix(s, beta):
+        return np.array([[(1 + beta) * (1 - s), -beta * (1 - s)], [1.0, 0.0]])
 
 
 class AdamState(NamedTuple):
@@ -159,8 +168,8 @@ class Adam:
         t = state.t + 1
         m = self.beta1 * state.m + (1 - self.beta1) * g
         v = self.beta2 * state.v + (1 - self.beta2) * g.map(lambda x: x * x)
-        a, b = 1 / (1 - self.beta1 ** t), 1 / (1 - self.beta2 ** t)
-        direction = m.map(lambda m, v: _ratio(a * m, namespace(v).sqrt(b * v) + self.eps), v)
+        a, b, eps = (float(c) for c in (1 / (1 - self.beta1 ** t), 1 / (1 - self.beta2 ** t), self.eps))
+        direction = m.map(lambda m, v: _ratio(a * m, namespace(v).sqrt(b * v) + eps), v)
         return -(Vector(direction.nest()) * self.step_size), AdamState(t, m, v)
 
 

@@ -87,6 +87,8 @@ def best_step(step_sizes: list[float], losses: list[float]) -> tuple[float, floa
     Raises ValueError where the grid does not go in factors of 2, and where the best point is on its edge: it must then be made wider.
     """
     order, losses = np.argsort(step_sizes), np.asarray(losses, dtype=float)
+    if (losses <= 0).any() or not np.isfinite(losses).any():
+        raise ValueError(f"best_step needs positive losses, one of them finite at least, got {losses}")
     x, y = np.log2(np.asarray(step_sizes))[order], np.log(np.where(np.isnan(losses), np.inf, losses))[order]  # NaN is divergence
     if not np.allclose(np.diff(x), 1):
         raise ValueError(f"best_step needs a grid in factors of 2 without gaps, got {np.sort(step_sizes)}")

@@ -146,6 +146,11 @@ def test_standardize_does_not_blow_up_rounding():
         assert not data.standardize(np.full((3, 2, 2), shade, np.uint8))[0].any(), shade
 
 
+def test_standardize_repairs_nothing():
+    """A pixel that is no number is not made one: its picture stays NaN, for the objective to refuse."""
+    assert np.isnan(data.standardize(np.array([[1.0, np.nan], [2.0, 3.0]]), np.zeros(2))[0][0]).all()
+
+
 def test_one_hot():
     """Over the classes: mean 0, RMS 1, and the largest entry at the label."""
     y = np.array([3, 0, 4, 4])

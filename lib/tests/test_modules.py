@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 
 from laws import adjoint, random_like, random_vector, same, slope
 from metrized import bonds
+from metrized.arrays import normal as gaussian
 from metrized.atoms import Conv2D, Embed, Linear
-from metrized.bonds import Add, GeLU, Identity, Multiply, ReLU, Sigmoid, Tanh
+from metrized.bonds import Add, Attend, GeLU, Identity, Multiply, ReLU, Scores, Sigmoid, Tanh
 from metrized.compounds import GPT, MLP, Attention, ConvNet, ResidualMLP, residual
 from metrized.linalg import newton_schulz
 from metrized.losses import CrossEntropy, SquareError
@@ -114,7 +115,7 @@ def test_an_ensemble_is_a_loop_over_networks(case, rng):
                 same(module.dualize(dw).map(lambda a, k=k: a[k]).nest(), module.dualize(dwk).nest(), 1e-9)
                 np.testing.assert_allclose(module.norm(stacked)[k], module.norm(ws[k]), rtol=1e-12)
                 np.testing.assert_allclose(module.norm.dual(dw)[k], module.norm.dual(dwk), rtol=1e-12)
-        if dx is not None and len(dx) == 1 and module.mass:
+        if dx is not None and len(xs) == 1 and module.mass:
             adjoint(module, xs, stacked, rng)
 
 
@@ -248,6 +249,67 @@ def atoms(module, w):
             yield from atoms(child, part)
     elif module.mass:
         yield module, w
+
+
+def test_a_module_without_mass_stays_where_it_is(rng):
+    for module in (Linear(3, 5).tare(0.0), Linear(3, 4).tare(0.0) @ Linear(4, 5).tare(0.0)):
+        g = Covector(random_vector(rng, module.initialize(rng, F)).nest())
+        assert not module.dualize(g).flatten().any()
+
+
+def test_project_leaves_what_is_inside(rng):
+    """Weights of norm below 1 stay as they are, to the last bits."""
+    for atom in (Linear(3, 5), Conv2D(3, 2, 3), Embed(4, 7)):
+        w = 0.5 * atom.initialize(rng, F)
+        np.testing.assert_allclose(atom.project(w).array, w.array, rtol=1e-12, atol=1e-14)
+
+
+def test_initial_weights_are_random_rotations(rng):
+    """All rotations alike: no entry leans to one sign (QR alone leans to minus). Embed's rows are normal: mean 0, fourth moment 3."""
+    Q = np.stack([Linear(4, 4).initialize(rng, F).array for _ in range(2000)])
+    assert abs(Q.mean(0)).max() < 5 * 0.5 / 2000 ** .5
+    z = gaussian(rng, (100000,), F)
+    np.testing.assert_allclose([z.mean(), z.var(), (z ** 4).mean()], [0, 1, 3], atol=0.1)
+
+
+def test_a_shared_input_gathers_the_covectors_of_all_networks(rng):
+    """dx of an x that K networks share has the shape of x and holds what each of them pulls back."""
+    for module, x in ((Linear(3, 5), rng.standard_normal((1, 4, 5))), (Conv2D(3, 2, 3), rng.standard_normal((1, 2, 5, 6, 2)))):
+        w = module.initialize(rng, F).map(lambda a: np.stack([a, 2 * a, -a]))
+        y, _, pull = module.linearize(x, w)
+        assert pull(np.ones_like(y))[0].shape == x.shape
+        adjoint(module, x, w, rng)
+
+
+def test_attention_has_four_linear_maps_of_equal_mass():
+    assert Attention(8, heads=2).mass == 4
+
+
+def test_bilinear_sharpness_is_attained(rng):
+    """y = x W^T has d^2 y = dx dW^T: as large as rms(dx) norm(dW), and no larger. Scores likewise in (q, k)."""
+    rms, A = lambda z: np.sqrt((z * z).mean(-1)).max(), Linear(3, 5)
+    dW = random_vector(rng, A.initialize(rng, F))
+    dx = np.linalg.svd(dW.array)[2][0]
+    np.testing.assert_allclose(rms(dx @ dW.array.T), A.sharpness[1] * A.norm(dW) * rms(dx))
+    q, s = rng.standard_normal((1, 6)), Scores()
+    cross = s((q, q), ()) * 1.0  # the second derivative in q and k, along q and q
+    np.testing.assert_allclose(abs(cross).max(), s.sharpness[2] * rms(q) ** 2)
+    p, v, attend = np.eye(4)[:1], rng.standard_normal((4, 6)), Attend()  # all attention on one place
+    v = v / rms(v) * (np.arange(4) == 0)[:, None]
+    np.testing.assert_allclose(rms(attend((p * np.ones((4, 1)), v), ())), attend.sharpness[2] * abs(p).sum() * rms(v))
+    assert A.sharpness[::2] == (0, 0) and s.sharpness[:2] == (0, 0)
+
+
+def test_sharpness_of_a_concatenation_by_hand():
+    """Masses 1 : 3 make p = 4 and 4/3: alpha / p^2, beta / p and gamma add up."""
+    A, B = Tanh(width=4) @ Linear(4, 5), (Tanh(width=4) @ Linear(4, 5)).tare(3.0)
+    a, b, c = A.sharpness
+    np.testing.assert_allclose(Concatenate(A, B).sharpness, (a / 16 + a * 9 / 16, b / 4 + b * 3 / 4, 2 * c))
+
+
+def test_residual_blocks_have_the_stated_mass():
+    net = ResidualMLP(3, 6, 5, depth=4, mass=2.0)
+    assert np.isclose(net.mass, 4.0) and np.isclose(net.children[0].children[1].mass, 2.0)
 
 
 # Well-normed: on inputs and weights of norm at most 1, |dy| <= norm(dw) and |dy| <= sensitivity |dx|.

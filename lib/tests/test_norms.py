@@ -6,6 +6,7 @@ import pytest
 
 from laws import same
 from metrized import norms
+from metrized.atoms import Conv2D
 from metrized.linalg import newton_schulz
 from metrized.norms import (
     RMS,
@@ -223,3 +224,37 @@ def test_kl_is_no_norm(rng):
     kl = lambda p, q: (p * np.log(p / q)).sum()
     p, q = rng.dirichlet(np.ones(4)), rng.dirichlet(np.ones(4))
     assert abs(kl(p, q) - kl(q, p)) > 1e-3
+
+
+@pytest.mark.parametrize("norm", [Spectral(), Nuclear(), Schatten(3), Schatten(1.1), KyFan(2), RMSOperator()], ids=lambda n: type(n).__name__)
+@pytest.mark.parametrize("rank", [1, 2])
+def test_nothing_moves_where_nothing_is_felt(norm, rank, rng):
+    """The dual map of G has G's range and row space, to rounding: singular values that are rounding do not come back."""
+    G = rng.standard_normal((5, rank)) @ rng.standard_normal((rank, 4))
+    U, _, Vt = np.linalg.svd(G)
+    d = norm.dualize(G)
+    np.testing.assert_allclose(U[:, rank:].T @ d, 0, atol=1e-13)
+    np.testing.assert_allclose(d @ Vt[rank:].T, 0, atol=1e-13)
+
+
+def test_positions_and_convolutions_measure_the_largest_position(rng):
+    """k^2 sqrt(fan_in / fan_out) max |W[a, b]|, by numpy; the dual is the sum over positions."""
+    W, G = rng.standard_normal((2, 3, 3, 4, 2))
+    tops, sums = np.linalg.norm(W, 2, axis=(-2, -1)), np.linalg.norm(G, "nuc", axis=(-2, -1))
+    positions = Positions(Spectral(shape=(4, 2)), W.shape)
+    np.testing.assert_allclose([positions(W), Conv2D(4, 2, 3).norm(W)], [tops.max(), 9 * (2 / 4) ** .5 * tops.max()])
+    np.testing.assert_allclose(Conv2D(4, 2, 3).norm.dual(G), sums.sum() / (9 * (2 / 4) ** .5))
+
+
+def test_sums_and_maxima_by_hand(rng):
+    """Largest and Layerwise are the largest of their parts, Total is their sum, and the duals are the other way round."""
+    U, V = rng.standard_normal((4, 3)), rng.standard_normal((2, 5))
+    sizes, duals = np.array([np.linalg.norm(U, 2), np.linalg.norm(V, 2)]), np.array([np.linalg.norm(U, "nuc"), np.linalg.norm(V, "nuc")])
+    for norm, size, dual in ((Largest(Spectral(), Spectral()), sizes.max(), duals.sum()), (Layerwise(Spectral()), sizes.max(), duals.sum()),
+                             (Total(Spectral(), Spectral()), sizes.sum(), duals.max())):
+        np.testing.assert_allclose([norm(Vector((U, V))), norm.dual(Covector((U, V)))], [size, dual])
+
+
+def test_a_blind_norm_has_no_steepest_descent(rng):
+    """Scaled(0) dualizes to 0, and sharp is 0 and not inf * 0."""
+    assert not Scaled(0.0, Spectral()).sharp(rng.standard_normal((3, 4))).any()

@@ -96,6 +96,15 @@ def test_a_step_has_the_stated_length(norm_and_gradient):
     np.testing.assert_allclose([norm(step), g @ step], [0.3, -0.3 * norm.dual(g)], rtol=1e-9)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e30], ids="times {:g}".format)
+def test_a_step_has_the_stated_length_at_every_scale(norm_and_gradient, scale):
+    """In float32 too, for gradients whose squares float32 cannot hold: the step depends on the gradient's direction alone."""
+    norm, g = norm_and_gradient
+    g = g.map(lambda a: a.astype(np.float32))
+    rule = SteepestDescent(norm, step_size=0.3)
+    np.testing.assert_allclose(rule(scale * g)[0].flatten(), rule(g)[0].flatten(), rtol=1e-3, atol=1e-4)
+
+
 SIGNS = np.array(list(product((-1.0, 1.0), repeat=3)))
 SHARPNESS = {  # name: (norm, max of d^T B d over |d| <= 1: a convex function is largest at a corner of the ball)
     "Euclidean": (Euclidean(), np.linalg.eigvalsh(B)[-1]),
@@ -239,7 +248,8 @@ def test_numbers_of_numpy_keep_the_dtype(number):
     """c * w and w / c keep the dtype of w for every kind of number c, as they come out of np.geomspace."""
     w = Vector(np.ones((2, 3), np.float32))
     assert (number * w).array.dtype == (w * number).array.dtype == (w / number).array.dtype == np.float32
-    assert Adam(number)(Covector(w.nest()), Adam(number).start(w))[0].array.dtype == np.float32
+    adam = Adam(number, *(type(number)(0) for _ in "12") if isinstance(number, np.generic) else (), eps=number)
+    assert adam(Covector(w.nest()), adam.start(w))[0].array.dtype == np.float32
 
 
 # The training loop.

@@ -222,3 +222,10 @@ def test_best_step_survives_divergence(bad):
     far = np.where(X > 1, bad, losses)
     np.testing.assert_allclose(best_step(2.0 ** X, far), best_step(2.0 ** X, losses), rtol=1e-12)
     np.testing.assert_allclose(best_step([1, 2, 4], [np.exp(0.2), 1.0, bad]), [1 + 0.5 * (0.2 - 1) / (0.2 + 1), 1.0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("losses", [[1, 0, 1], [1, -1, 1], [nan, nan, nan]], ids=str)
+def test_best_step_refuses_what_has_no_logarithm(losses):
+    """A loss that is not positive has no logarithm, and a grid that diverged everywhere no best point: an error says so."""
+    with pytest.raises(ValueError, match="positive|finite|diverged"):
+        best_step([1, 2, 4], losses)

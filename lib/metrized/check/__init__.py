@@ -154,6 +154,8 @@ def _factor(answers: list, expected: list) -> str:
     if any(isinstance(e, tuple) for e in expected):
         return ""
     a, e = (np.concatenate([np.ravel(np.array(x, dtype=float)) for x in values]) for values in (answers, expected))
+    if isinstance(expected[0], (bool, np.bool_)):
+        return "Yes and no are mixed up in some cases; try the border itself."
     c = (a @ e) / (e @ e)
     if c == 0 or abs(a - c * e).max() > 1e-6 * abs(c * e).max():
         return ""
@@ -178,7 +180,7 @@ def _same(answer, expected, tolerance: float) -> bool:
     if isinstance(expected, tuple):
         pairs = isinstance(answer, (tuple, list)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
         return bool(pairs) and all(_same(a, e, tolerance) for a, e in pairs)
-    a, e = _numbers(answer), np.asarray(expected)
+    a, e = _numbers(answer), np.asarray(expected, dtype=float)
     return a is not None and a.shape == e.shape and bool((abs(a - e) <= tolerance * max(1.0, abs(e).max(initial=0))).all())
 
 
