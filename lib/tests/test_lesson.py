@@ -9,6 +9,7 @@ from metrized import figures
 from metrized.examples import width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
 from metrized.live import Log, live, other_end, still
+from metrized.optimizers import HeavyBall, Nesterov
 
 
 def test_a_claim_prints_or_raises(capsys):
@@ -61,6 +62,8 @@ ROWS = [r for r in width.results() if r["method"] in ("Adam", "dualized")]
 MOVING = {
     "parabola": ((), dict(step_size=(0.0, 2.3, 0.3))),
     "bowl": (BOWL, dict(step_size=(0.0, 0.85, 0.2), steps=(0, 30, 10))),
+    "momentum_map": (({"heavy ball": HeavyBall, "Nesterov": Nesterov},), dict(method=["heavy ball", "Nesterov"], step=(0.02, 4.0, 0.1),
+                                                                            beta=(0.0, 0.99, 0.6))),
     "dual_map": ((), dict(norm=list(figures.BALLS), angle=(0, 360, 30))),
     "own_norm": (BOWL, dict(east=(0.3, 2.0, 1.0), northeast=(0.3, 2.0, 1.0), north=(0.3, 2.0, 1.0), northwest=(0.3, 2.0, 1.0), angle=(0, 360, 30),
                             sharpness=Log(1.0, 40.0, 5.0))),

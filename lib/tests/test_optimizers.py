@@ -14,7 +14,7 @@ from metrized.linalg import newton_schulz
 from metrized.losses import SquareError
 from metrized.norms import RMS, Euclidean, Frobenius, Layerwise, Lp, Manhattan, Max, Nuclear, Polygon, RMSOperator, Spectral, TopK, Total, Weighted
 from metrized.objective import Objective
-from metrized.optimizers import Adam, HeavyBall, Nesterov, NormalizedDescent, SteepestDescent
+from metrized.optimizers import LARS, Adam, HeavyBall, Nesterov, NormalizedDescent, SteepestDescent
 from metrized.schedules import constant, linear
 from metrized.train import Diverged, descend
 from metrized.vectors import Covector, Vector
@@ -388,3 +388,27 @@ def test_majorization_gap(rng):
         for d in ds:
             np.testing.assert_allclose(gap(d, L), 0.5 * (L * norm(d) ** 2 - d.array @ B @ d.array), atol=1e-12)
         assert min(gap(d, L) for d in ds) > -1e-12 and min(gap(d, 0.99 * L) for d in ds) < 0
+
+
+def test_lars_changes_every_layer_by_the_same_fraction(rng):
+    """|step|_F = step_size |W|_F in each layer, against the gradient; a zero gradient moves nothing; it must be shown the weights."""
+    w, g = (kind((rng.standard_normal((3, 4)), (rng.standard_normal((2, 5)), np.zeros((2, 2))))) for kind in (Vector, Covector))
+    step, _ = LARS(0.1)(g, (), w)
+    for s, W, G in zip(step.leaves()[:2], w.leaves(), g.leaves(), strict=False):
+        np.testing.assert_allclose(s, -0.1 * np.linalg.norm(W) / np.linalg.norm(G) * G)
+    assert not step.leaves()[2].any()
+    with pytest.raises(TypeError, match="needs|weights"):
+        LARS(0.1)(g)
+
+
+@pytest.mark.parametrize("rule", [HeavyBall, Nesterov])
+def test_momentum_obeys_its_matrix(rule, rng):
+    """On one curvature, two steps of the optimizer fix all that follow: e_t+1 = trace e_t - det e_t-1, with trace and det of the 2 x 2 matrix."""
+    for curvature, beta in rng.uniform(0.1, 0.9, (10, 2)):
+        run = descend(Quadratic(np.array([[curvature]])), Vector(np.ones(1)), rule(SteepestDescent(Euclidean(), 1.0), beta), 30)
+        path = [step.w.array.item() for step in run]
+        M = rule.matrix(curvature, beta)
+        predicted = path[:2]
+        while len(predicted) < len(path):
+            predicted.append(np.trace(M) * predicted[-1] - np.linalg.det(M) * predicted[-2])
+        np.testing.assert_allclose(path, predicted, atol=1e-12)

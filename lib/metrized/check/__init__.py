@@ -10,8 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-INSTANCES = 6
-
 
 @dataclass(frozen=True)
 class Misconception:
@@ -43,6 +41,7 @@ class Exercise:
     misconceptions: tuple[Misconception, ...] = ()
     laws: tuple[Law, ...] = ()
     tolerance: float = 1e-6
+    instances: int = 6
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Checker:
 def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
     """Try `student` on random instances of the exercise; a Report, hint first."""
     rng = np.random.default_rng(seed)
-    instances = sorted((exercise.inputs(rng) for _ in range(INSTANCES)), key=lambda instance: sum(np.size(x) for x in instance))
+    instances = sorted((exercise.inputs(rng) for _ in range(exercise.instances)), key=lambda instance: sum(np.size(x) for x in instance))
     answers = []
     for instance in instances:
         try:
