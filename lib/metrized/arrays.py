@@ -16,6 +16,8 @@ Array = Any
 
 def namespace(x: Array) -> ModuleType:
     """The library (numpy or cupy) whose functions accept `x`; plain Python numbers belong to numpy."""
+    if isinstance(x, np.ndarray):
+        return np
     top = type(x).__module__.partition(".")[0]
     return np if top in ("builtins", "numpy") else sys.modules[top]
 

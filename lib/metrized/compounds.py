@@ -1,6 +1,8 @@
 """Compounds: networks written in the algebra of modules. They add no mathematics of their own."""
 from collections.abc import Callable
 
+import numpy as np
+
 from .arrays import whole
 from .atoms import Conv2D, Embed, Linear
 from .bonds import Attend, AveragePool, CausalMask, Flatten, GeLU, Identity, MergeHeads, ReLU, RoPE, Scores, Softmax, SplitHeads
@@ -60,6 +62,39 @@ def Attention(width: int, heads: int, d_head: int | None = None, causal: bool = 
     scores = Scores() @ (RoPE() @ project, RoPE() @ project)
     weights = Softmax() @ (CausalMask() @ scores if causal else scores)
     return Linear(width, heads * d_head, polar) @ MergeHeads() @ (1 / 3 * Attend()) @ (weights, project)
+
+
+class Checkpoint(Module):
+    """The same module, which keeps only its input: push and pull run it once more. Memory for time; values and gradients are the same bits.
+
+    Griewank 1992; Chen, Xu, Zhang & Guestrin 2016.
+    """
+
+    def __init__(self, module: Module):
+        self.module = module
+        self.mass, self.sensitivity, self.norm, self.sharpness = module.mass, module.sensitivity, module.norm, module.sharpness
+
+    def forward(self, x, w):
+        return self.module.forward(x, w)
+
+    def linearize(self, x, w):
+        again = lambda: self.module.linearize(x, w)
+        return self.forward(x, w), lambda dx, dw: again()[1](dx, dw), lambda dy, need_dx=True: again()[2](dy, need_dx)
+
+    def initialize(self, rng, dtype=np.float32):
+        return self.module.initialize(rng, dtype)
+
+    def project(self, w):
+        return self.module.project(w)
+
+    def networks(self, w):
+        return self.module.networks(w)
+
+    def _reweigh(self, factor):
+        return Checkpoint(self.module._reweigh(factor))
+
+    def __repr__(self):
+        return f"Checkpoint({self.module})"
 
 
 def GPT(vocabulary: int, width: int, heads: int, blocks: int, mass: float = 5.0, polar: Callable = exact_polar) -> Module:

@@ -6,7 +6,7 @@ and get everything by the rules of Large et al. 2024 ("Scalable optimization in 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import inf
 from numbers import Real
 
@@ -171,29 +171,49 @@ class Compose(Compound):
         self.norm = Largest(scaled(q, outer.norm), scaled(p, inner.norm))
         self.sharpness = _sharpness_in_series(outer, inner, p, q)
 
+    def stages(self, w: Vector | None) -> list[tuple[Module, Vector | None]]:
+        """The chain as a list of modules with their weights, innermost first; compositions inside compositions are opened up."""
+        stages, todo = [], [(self, w)]
+        while todo:
+            module, part = todo.pop()
+            if isinstance(module, Compose):
+                todo += zip(module.children, (None, None) if part is None else module.parts(part), strict=True)  # the inner one is popped first
+            else:
+                stages.append((module, part))
+        return stages
+
     def forward(self, x, w):
-        outer, inner = self.children
-        w_outer, w_inner = self.parts(w)
-        return outer.forward(inner.forward(x, w_inner), w_outer)
+        for module, part in self.stages(w):
+            x = module.forward(x, part)
+        return x
 
     def linearize(self, x, w):
-        outer, inner = self.children
-        w_outer, w_inner = self.parts(w)
-        h, push_inner, pull_inner = inner.linearize(x, w_inner)
-        y, push_outer, pull_outer = outer.linearize(h, w_outer)
+        tape, weighed = [], [False]  # weighed[i]: some stage before the i-th has weights, so its pull must hand dx on
+        for module, part in self.stages(w):
+            x, push_i, pull_i = module.linearize(x, part)
+            tape.append((push_i, pull_i, part))
+            weighed.append(weighed[-1] or bool(part.leaves()))
 
         def push(dx, dw):
-            dw_outer, dw_inner = (None, None) if dw is None else self.parts(dw)
-            return push_outer(push_inner(dx, dw_inner), dw_outer)
+            for (push_i, _, _), (_, part) in zip(tape, self.stages(dw), strict=True):
+                dx = push_i(dx, part)
+            return dx
 
-        def pull(dy, need_dx=True):
-            if not need_dx and not w_inner.leaves():  # nothing behind the outer module wants to know
-                return None, Covector((pull_outer(dy, False)[1], Covector(w_inner.nest())))
-            dh, dw_outer = pull_outer(dy)
-            dx, dw_inner = pull_inner(dh, need_dx)
-            return dx, Covector((dw_outer, dw_inner))
+        def pull(dy, need_dx=True):  # a loop and not a recursion, so that every dy is gone when the next one is there
+            dws = []
+            for (_, pull_i, part), wanted in zip(reversed(tape), reversed(weighed[:-1]), strict=True):
+                if dy is not None:
+                    dy, dw = pull_i(dy, need_dx or wanted)
+                else:  # nobody further in has weights, or asked
+                    dw = Covector(part.nest())
+                dws.append(dw)
+            return dy, self._nested(iter(dws))
 
-        return y, push, pull
+        return x, push, pull
+
+    def _nested(self, dws: Iterator[Covector]) -> Covector:
+        """The Covectors of the stages, outermost first, in the nest of the weights."""
+        return Covector(tuple(c._nested(dws) if isinstance(c, Compose) else next(dws) for c in self.children))
 
     def __repr__(self):
         return " @ ".join(f"({c})" if isinstance(c, Compose) and i == 1 else str(c) for i, c in enumerate(self.children))
@@ -288,6 +308,9 @@ class Atom(Module):
         return f"{type(self).__name__}({', '.join(map(str, self.shape))})"
 
 
+NO_GRADIENT = Covector(())
+
+
 class Bond(Module):
     """A module without weights: subclasses write forward(x, w), push and pull as derivative(x) -> (y, push(dx), pull(dy))."""
 
@@ -303,9 +326,6 @@ class Bond(Module):
             raise ValueError(f"{self} expects an array{f' of {self.axes} axes or more' if self.axes else ''}, got {shapes(x)}")
         y, push, pull = self.derivative(x)
         return y, lambda dx, dw=None: None if dx is None else push(dx), lambda dy, need_dx=True: (pull(dy) if need_dx else None, NO_GRADIENT)
-
-
-NO_GRADIENT = Covector(())
 
 
 class Identity(Bond):

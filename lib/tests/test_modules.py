@@ -9,7 +9,7 @@ from metrized import bonds
 from metrized.arrays import normal as gaussian
 from metrized.atoms import Conv2D, Embed, Linear
 from metrized.bonds import Add, Attend, GeLU, Identity, Multiply, ReLU, Scores, Sigmoid, Tanh
-from metrized.compounds import GPT, MLP, Attention, ConvNet, ResidualMLP, residual
+from metrized.compounds import GPT, MLP, Attention, Checkpoint, ConvNet, ResidualMLP, residual
 from metrized.linalg import newton_schulz
 from metrized.losses import CrossEntropy, SquareError
 from metrized.modules import Bond, Compose, Concatenate
@@ -53,6 +53,7 @@ CASES = {  # name: (module, an input)
     "Attention": lambda r: (Attention(6, heads=3, d_head=4), normal(r, 2, 5, 6)),
     "Attention, all to all": lambda r: (Attention(8, heads=2, causal=False), normal(r, 5, 8)),
     "GPT": lambda r: (GPT(11, 8, heads=2, blocks=2), r.integers(0, 11, (3, 6))),
+    "Checkpoint": lambda r: (Linear(2, 3) @ Checkpoint(Tanh() @ Linear(3, 4)) @ Linear(4, 5), normal(r, 4, 5)),
     "tuples": lambda r: (Add() @ (Linear(3, 5), Multiply(2.0) @ Linear(3, 5), -0.5 * (Linear(3, 4) @ Linear(4, 5))), normal(r, 4, 5)),
     "tuple of tuples": lambda r: ((Linear(2, 3) + Identity() @ Linear(2, 3)) @ Add() @ (Linear(3, 5), Linear(3, 5) @ ReLU()), normal(r, 4, 5)),
 }
@@ -173,6 +174,18 @@ def test_sharpness_bounds_second_derivatives(rng):
         assert rms(xx) <= gamma * rms(dx) ** 2 + 1e-6
 
 
+def test_a_checkpoint_changes_nothing_but_memory(rng):
+    """Values and gradients are equal to the last bit, and so are norm, mass, sensitivity, sharpness and weights."""
+    inner = (Tanh(width=3) @ Linear(3, 5)).tare(2.0)
+    plain, check = Linear(2, 3) @ inner, Linear(2, 3) @ Checkpoint(inner)
+    x, w = normal(rng, 4, 5), plain.initialize(rng, F)
+    (y, _, pull), (z, _, again) = plain.linearize(x, w), check.linearize(x, w)
+    dy = normal(rng, 4, 2)
+    same((y, pull(dy)[0], pull(dy)[1].flatten()), (z, again(dy)[0], again(dy)[1].flatten()), 0)
+    same((plain.norm(w), plain.mass, plain.sensitivity, *plain.sharpness), (check.norm(w), check.mass, check.sensitivity, *check.sharpness), 0)
+    same(check.tare(1.0).norm(w), plain.tare(1.0).norm(w), 0)
+
+
 def test_operators_build_what_they_say(rng):
     A, B, x = Linear(5, 5), Linear(5, 5), normal(rng, 3, 5)
     a, b = A.initialize(rng, F), B.initialize(rng, F)
@@ -183,6 +196,16 @@ def test_operators_build_what_they_say(rng):
     same(y(A ** 3, Vector((a, (b, a)))), x @ a.array.T @ b.array.T @ a.array.T, 1e-13)
     same(y(A ** 0, Vector(())), x, 0)
     same((A, B)[0].forward(x, a), (ReLU() @ (Add() @ (A, B))).children[1].children[1].children[0].forward(x, a), 0)
+
+
+def test_a_gradient_nests_as_the_weights_do(rng):
+    """Also where the innermost modules have no weights and nobody asks for dx; and deep chains do not recurse."""
+    net = Linear(2, 3) @ ReLU() @ (Add() @ (Identity(), 2.0 * Identity())) @ Tanh()
+    w = net.initialize(rng, F)
+    _, dw = net.linearize(normal(rng, 4, 3), w)[2](normal(rng, 4, 2), need_dx=False)
+    (w - Vector(dw.nest())).flatten()
+    deep = Tanh() ** 400
+    assert deep.linearize(normal(rng, 3), deep.initialize(rng))[2](np.ones(3))[0].shape == (3,)
 
 
 def test_limits_of_the_algebra(rng):
