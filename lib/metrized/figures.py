@@ -130,6 +130,60 @@ def momentum_map(fig: Figure, rules: dict) -> Callable:
     return move
 
 
+# Lecture 3
+
+PLACES = {"w1": (0, 2), "w2": (0, 0), "z1": (1.2, 2), "z2": (2.4, 2.6), "z3": (1.2, 0), "z4": (2.4, 0.8), "z5": (3.6, 2), "z6": (4.8, 1.2)}
+
+
+def trace_steps(fig: Figure, parents: dict[str, tuple[str, ...]], values: dict[str, float], slopes: dict[str, float]) -> Callable:
+    """A computational graph of eight nodes. Stepping forward fills in the values, one node a step; then, from the end, the derivatives of the output.
+
+    step: how many nodes have been visited, forward and then backward.
+    """
+    ax = fig.subplots()
+    ax.axis("off")
+    ax.set(xlim=(-0.6, 5.6), ylim=(-0.6, 3.2))
+    for node, before in parents.items():
+        for parent in before:
+            ax.annotate("", PLACES[node], PLACES[parent], arrowprops=dict(arrowstyle="->", color=GREY, shrinkA=22, shrinkB=22))
+    order = list(PLACES)
+    circles = {n: ax.plot(*PLACES[n], "o", ms=40, mfc="white", mec=GREY)[0] for n in order}
+    names = {n: ax.text(*PLACES[n], n, ha="center", va="center", zorder=5) for n in order}
+    notes = {n: ax.text(PLACES[n][0], PLACES[n][1] - 0.5, "", ha="center", color=ORANGE, zorder=5) for n in order}
+
+    def move(step):
+        for i, n in enumerate(order):
+            known, back = i < step, step > len(order) and len(order) - 1 - i < step - len(order)
+            circles[n].set_markeredgecolor(ORANGE if back else BLUE if known else GREY)
+            names[n].set_text(f"{n}\n{values[n]:.2f}" if known else n)
+            notes[n].set_text(f"dz6/d{n} = {slopes[n]:.2f}" if back else "")
+
+    return move
+
+
+def checkpoint_memory(fig: Figure, depth: int) -> Callable:
+    """Activations held at the peak of a backward pass with k checkpoints: those that are stored, and those of the one stretch that is run again.
+
+    checkpoints: k.
+    """
+    ax = fig.subplots()
+    k = np.arange(1, depth + 1)
+    ax.plot(k, k + 2 * depth / k, color=GREY, label="k + 2 L / k")
+    ax.axhline(2 * depth, color=PINK, ls="--", lw=1.2, label="no checkpoints: 2 L")
+    stored, = ax.bar([1], [1], color=BLUE, width=0.7, label="stored inputs: k")
+    again, = ax.bar([1], [1], bottom=[1], color=ORANGE, width=0.7, label="one stretch again: 2 L / k")
+    ax.set(xlabel="checkpoints k", ylabel="activations in memory", ylim=(0, 2.3 * depth))
+    ax.legend(loc="upper right")
+    title = ax.set_title(" ")
+
+    def move(checkpoints):
+        for bar, low, height in ((stored, 0, checkpoints), (again, checkpoints, 2 * depth / checkpoints)):
+            bar.set(x=checkpoints - 0.35, y=low, height=height)
+        title.set_text(f"{checkpoints} checkpoints: {checkpoints + 2 * depth / checkpoints:.1f} activations instead of {2 * depth}")
+
+    return move
+
+
 # Lecture 5
 
 BALLS: dict[str, Norm] = {

@@ -40,6 +40,10 @@ class Exercise:
     reference: Callable
     misconceptions: tuple[Misconception, ...] = ()
     laws: tuple[Law, ...] = ()
+    laws_of_a_right_answer: tuple[Law, ...] = ()
+    """What else a function with the right numbers must obey, such as how often it may call another."""
+    on_error: str = ""
+    """A hint for code that raises."""
     tolerance: float = 1e-6
     instances: int = 6
 
@@ -88,7 +92,7 @@ class Checker:
 def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
     """Try `student` on random instances of the exercise; a Report, hint first."""
     rng = np.random.default_rng(seed)
-    instances = sorted((exercise.inputs(rng) for _ in range(exercise.instances)), key=lambda instance: sum(np.size(x) for x in instance))
+    instances = sorted((exercise.inputs(rng) for _ in range(exercise.instances)), key=lambda instance: sum(map(_size, instance)))
     answers = []
     for instance in instances:
         try:
@@ -96,15 +100,16 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
         except NotImplementedError:
             return Report(exercise, "empty")
         except Exception as error:
-            return Report(exercise, "error", f"{type(error).__name__}: {error}", _students_part(error))
+            return Report(exercise, "error", f"{type(error).__name__}: {error} {exercise.on_error}".rstrip(), _students_part(error))
     if all(answer is Ellipsis for answer in answers):
         return Report(exercise, "empty")
     expected = [exercise.reference(*_copies(instance)) for instance in instances]
     agrees = [_same(a, e, exercise.tolerance) for a, e in zip(answers, expected, strict=True)]
     if all(agrees):
-        return Report(exercise, "passed")
+        hint = _law(exercise.laws_of_a_right_answer, student, instances)
+        return Report(exercise, "wrong" if hint else "passed", hint)
     i = agrees.index(False)
-    hint = _misconception(exercise, instances, answers) or _form(answers[i], expected[i]) or _law(exercise, student, instances)
+    hint = _misconception(exercise, instances, answers) or _form(answers[i], expected[i]) or _law(exercise.laws, student, instances)
     hint = hint or _factor(answers, expected) or "The numbers differ from what the definition gives; try the smallest case by hand."
     return Report(exercise, "wrong", hint, _beside(student, instances[i], answers[i], expected[i]))
 
@@ -118,9 +123,9 @@ def _misconception(exercise: Exercise, instances: list[tuple], answers: list) ->
     return ""
 
 
-def _law(exercise: Exercise, student: Callable, instances: list[tuple]) -> str:
+def _law(laws: tuple[Law, ...], student: Callable, instances: list[tuple]) -> str:
     """The hint of the first law that the student's function breaks."""
-    for law in exercise.laws:
+    for law in laws:
         try:
             if not all(law.holds(student, *_copies(instance)) for instance in instances):
                 return law.hint
@@ -134,7 +139,7 @@ def _form(answer, expected) -> str:
     if answer is None:
         return "The function returned None. Did you print the answer instead of returning it, or forget the `return`?"
     if isinstance(expected, tuple):
-        if not isinstance(answer, (tuple, list)) or len(answer) != len(expected):
+        if not isinstance(answer, (tuple, list, np.ndarray)) or len(answer) != len(expected):
             return f"The function should return {len(expected)} things, as in `return a, b`."
         return next(filter(None, (_form(a, e) for a, e in zip(answer, expected, strict=True))), "")
     a = _numbers(answer)
@@ -161,6 +166,11 @@ def _factor(answers: list, expected: list) -> str:
     return f"Right up to a constant: your answer is {c:.3g} times what the definition gives, always."
 
 
+def _size(x) -> int:
+    """How much there is to look at in one argument."""
+    return x.size if isinstance(x, np.ndarray) else len(x) if isinstance(x, (list, tuple)) else 1
+
+
 def _copies(instance: tuple) -> tuple:
     return tuple(x.copy() if isinstance(x, np.ndarray) else x for x in instance)
 
@@ -177,7 +187,7 @@ def _numbers(x) -> np.ndarray | None:
 def _same(answer, expected, tolerance: float) -> bool:
     """Whether the answer has the expected structure, shapes and, within `tolerance` of their scale, numbers."""
     if isinstance(expected, tuple):
-        pairs = isinstance(answer, (tuple, list)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
+        pairs = isinstance(answer, (tuple, list, np.ndarray)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
         return bool(pairs) and all(_same(a, e, tolerance) for a, e in pairs)
     a, e = _numbers(answer), np.asarray(expected, dtype=float)
     return a is not None and a.shape == e.shape and bool((abs(a - e) <= tolerance * max(1.0, abs(e).max(initial=0))).all())
@@ -194,8 +204,8 @@ def _beside(student: Callable, instance: tuple, answer, expected) -> str:
 def _text(x) -> str:
     """A value on one line; a student's object that cannot print itself is named by its type."""
     try:
-        if isinstance(x, tuple):
-            return "(" + ", ".join(map(_text, x)) + ")"
+        if isinstance(x, tuple) or isinstance(x, list) and any(isinstance(part, tuple) for part in x):
+            return "({})".format(", ".join(map(_text, x))) if isinstance(x, tuple) else "[{}]".format(", ".join(map(_text, x)))
         return np.array2string(np.array(x), precision=4, suppress_small=True, separator=", ").replace("\n", "")[:400]
     except Exception:
         return f"a {type(x).__name__}"

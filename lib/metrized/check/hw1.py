@@ -13,7 +13,7 @@ def step_and_spectrum(rng):
     """A step size on either side of the border, or exactly on it, or of the wrong sign."""
     lam = 2.0 ** rng.integers(-2, 3, int(rng.integers(2, 5)))
     lam = np.append(lam, lam.max() * 2)
-    return float(rng.choice([-0.25, 0.25, 0.75, 1.0, 1.5, 2.0, 2.0, 2.5, 3.3, 5.0, 12.0]) / lam.max()), rng.permutation(lam)
+    return float(rng.choice([-0.25, 0.0, 0.25, 0.75, 1.0, 1.5, 1.95, 2.0, 2.0, 2.5, 3.3, 5.0, 12.0]) / lam.max()), rng.permutation(lam)
 
 
 def stable(eta, lam):
@@ -26,7 +26,15 @@ converges = Exercise(
     "converges", 10, step_and_spectrum, stable, (
         Misconception(BORDER, lambda eta, lam: bool(0 < eta <= 2 / lam.max())),
         Misconception(BORDER, lambda eta, lam: bool(eta <= 2 / lam.max())),
-        Misconception("A negative step size climbs.", lambda eta, lam: bool(eta < 2 / lam.max())),
+        Misconception("A negative step size climbs, and a step of 0 goes nowhere.", lambda eta, lam: bool(eta < 2 / lam.max())),
+        Misconception("A step of 0 goes nowhere.", lambda eta, lam: bool(0 <= eta < 2 / lam.max())),
+        Misconception("That is the best step, and not the border.", lambda eta, lam: bool(0 < eta <= 2 / (lam.max() + lam.min()))),
+        Misconception("A factor below -1 grows as well: it is |1 - eta lambda| that must be less than 1.",
+                      lambda eta, lam: bool((1 - eta * lam < 1).all())),
+        Misconception("True and False are swapped.", lambda eta, lam: not stable(eta, lam)),
+        Misconception("You always say True.", lambda eta, lam: True),
+        Misconception("The eigenvalues come in no particular order.", lambda eta, lam: bool(0 < eta < 2 / lam[0])),
+        Misconception("The eigenvalues come in no particular order.", lambda eta, lam: bool(0 < eta < 2 / lam[-1])),
         Misconception("1 / lambda is the safe step, and steps up to twice as long still converge.", lambda eta, lam: bool(0 < eta < 1 / lam.max())),
         Misconception("1 / lambda is the safe step, and steps up to twice as long still converge.", lambda eta, lam: bool(0 < eta <= 1 / lam.max())),
         Misconception("Every direction must converge, so the largest curvature decides, and not the smallest.",
@@ -41,6 +49,10 @@ best_step = Exercise(
                       lambda lam: (1 / lam.max(), 1 - lam.min() / lam.max())),
         Misconception("2 / lambda_1 is the border, where the steepest direction does not converge.",
                       lambda lam: (2 / lam.max(), 1.0)),
+        Misconception("The two are swapped: first the step size, then the factor.",
+                      lambda lam: ((lam.max() - lam.min()) / (lam.max() + lam.min()), 2 / (lam.max() + lam.min()))),
+        Misconception("The eigenvalues come in no particular order.",
+                      lambda lam: (2 / (lam[0] + lam[-1]), abs(lam[0] - lam[-1]) / (lam[0] + lam[-1]))),
         Misconception("The extremes count, and not the mean of all.", lambda lam: (1 / lam.mean(), abs(1 - lam / lam.mean()).max())),
         Misconception("The step is right; the factor is that of the slowest direction at this step, |1 - eta lambda|.",
                       lambda lam: (2 / (lam.max() + lam.min()), 1 - lam.min() / lam.max()))), (
@@ -61,15 +73,16 @@ gradient = Exercise(
         Misconception("The loss has + b w, so its gradient has + b. (Some slides print A w - b.)", lambda w, A, b: A @ w - b),
         Misconception("The 1/2 cancels the 2 of the square.", lambda w, A, b: A @ w / 2 + b),
         Misconception("The 1/2 in the loss cancels the two places where w stands.", lambda w, A, b: 2 * A @ w + b),
+        Misconception("The entries of A off the diagonal count.", lambda w, A, b: np.diag(A) * w + b),
         Misconception("b w has a gradient too.", lambda w, A, b: A @ w),
-        Misconception("This is the gradient downhill; the gradient points up.", lambda w, A, b: -(A @ w + b))), (
+        Misconception("The sign of the whole is reversed.", lambda w, A, b: -(A @ w + b))), (
         Law("When b grows by c, so should the gradient.", lambda f, w, A, b: np.allclose(f(w, A, b + 1), np.asarray(f(w, A, b)) + 1)),))
 
 
 def long_run(rng):
     """A quadratic with a step size that converges, and a number of steps."""
     w, A, b = quadratic(rng)
-    return w, A, b, float(rng.uniform(0.3, 1.7) / np.linalg.eigvalsh(A)[-1]), int(rng.integers(2, 9))
+    return w, A, b, float(rng.uniform(1.2, 1.8) / np.linalg.eigvalsh(A)[-1]), int(rng.integers(2, 10))
 
 
 def closed_form(w, A, b, eta, t):
@@ -111,6 +124,18 @@ def flow(w, A, b, eta, t):
     return star + U @ (np.exp(-eta * lam * t) * (U.T @ (w - star)))
 
 
+def unsigned(w, A, b, eta, t):
+    lam, U = np.linalg.eigh(A)
+    star = -np.linalg.solve(A, b)
+    return star + U @ (abs(1 - eta * lam) ** t * (U.T @ (w - star)))
+
+
+def linear_in_time(w, A, b, eta, t):
+    lam, U = np.linalg.eigh(A)
+    star = -np.linalg.solve(A, b)
+    return star + U @ ((1 - eta * lam * t) * (U.T @ (w - star)))
+
+
 iterate = Exercise(
     "iterate", 20, long_run, closed_form, (
         Misconception("The numbers are those of the eigenbasis: rotate back by U before you add the minimum.", without_rotation),
@@ -118,15 +143,17 @@ iterate = Exercise(
         Misconception("This is the error. The iterate is the minimum plus the error.", error_only),
         Misconception("Your minimum has the wrong sign: the gradient A w + b vanishes at w = -A^-1 b.", wrong_minimum),
         Misconception("U and U^T have changed places: the columns of U are the eigenvectors, so U^T goes there.", through_the_wrong_side),
+        Misconception("The factor is 1 - eta lambda with its sign: directions with eta lambda > 1 flip at every step.", unsigned),
+        Misconception("Powers multiply: t steps give (1 - eta lambda)^t, and not 1 - eta lambda t.", linear_in_time),
         Misconception("exp(-eta lambda t) is what infinitely small steps would give; t steps give (1 - eta lambda)^t.", flow)), (
         Law("After 0 steps the iterate should be the start.", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 0), w)),
-        Law("After 1 step it should be w - eta (A w + b).", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + b)))))
+        Law("After 1 step it should be w - eta (A w + b).", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + b)))), instances=16)
 
 
 def ball(rng):
     """A start, the gradient of a quadratic as a function, a step size, beta and a number of steps."""
     w, A, b = quadratic(rng)
-    return w, lambda w: A @ w + b, float(0.8 / np.linalg.eigvalsh(A)[-1]), float(rng.uniform(0.3, 0.9)), int(rng.integers(3, 8))
+    return w, lambda w: A @ w + b, float(0.8 / np.linalg.eigvalsh(A)[-1]), float(rng.uniform(0.3, 0.9)), int(rng.choice([3, 4, 5, 6, 7, 200]))
 
 
 def roll(update):
@@ -166,6 +193,12 @@ heavy_ball = Exercise(
         Misconception("The step should use the new m, which holds the present gradient.", roll(stale)),
         Misconception("This is gradient descent: the memory m never enters.", roll(lambda w, m, gradient, eta, beta: (w - eta * gradient(w), m))),
         Misconception("This is Nesterov's version, which looks ahead by beta m.", roll(nesterov)),
+        Misconception("This is Nesterov's version, which takes the gradient ahead.",
+                      roll(lambda w, m, gradient, eta, beta: (lambda v: (w - eta * v, v))(beta * m + gradient(w - eta * beta * m)))),
+        Misconception("Only one step was taken: is the return inside the loop?",
+                      lambda w, gradient, eta, beta, steps: roll(polyak)(w, gradient, eta, beta, 1)),
+        Misconception("One step too many.", lambda w, gradient, eta, beta, steps: roll(polyak)(w, gradient, eta, beta, steps + 1)),
+        Misconception("One step too few.", lambda w, gradient, eta, beta, steps: roll(polyak)(w, gradient, eta, beta, steps - 1)),
         Misconception("The ball rolls uphill: the step needs a minus.",
                       roll(lambda w, m, gradient, eta, beta: (w + eta * (beta * m + gradient(w)), beta * m + gradient(w))))), (
         Law("After one step from rest it should be one step of gradient descent.",
@@ -181,6 +214,11 @@ matrix = Exercise(
         Misconception("The last step, beta (e_t - e_t-1), gives e_t a share as well.", lambda s, beta: np.array([[1 - s, -beta], [1, 0]])),
         Misconception("The matrix is transposed: its first ROW makes e_t+1 out of (e_t, e_t-1).",
                       lambda s, beta: np.array([[1 + beta - s, 1], [-beta, 0]])),
+        Misconception("The gradient enters in full, and not times 1 - beta.",
+                      lambda s, beta: np.array([[1 + beta - (1 - beta) * s, -beta], [1, 0]])),
+        Misconception("The gradient pulls back: s enters with a minus.", lambda s, beta: np.array([[1 + beta + s, -beta], [1, 0]])),
+        Misconception("The order is (e_t, e_t-1), the newer one first.", lambda s, beta: np.array([[0, 1], [-beta, 1 + beta - s]])),
+        Misconception("This is Nesterov's matrix.", lambda s, beta: np.array([[(1 + beta) * (1 - s), -beta * (1 - s)], [1, 0]])),
         Misconception("The second row should hand e_t down: its entries are 1 and 0.", lambda s, beta: np.array([[1 + beta - s, -beta], [0, 1]]))), (
         Law("Errors that are 0 twice stay 0, and with s = 0 a ball at rest stays where it is: (1, 1) should go to (1, 1).",
             lambda f, s, beta: np.allclose(np.asarray(f(0.0, beta)) @ [1, 1], [1, 1])),
@@ -192,6 +230,10 @@ steps = Exercise(
         Misconception("exp(-t / kappa) is the usual estimate; this asks for the factor 1 - 1/kappa itself.",
                       lambda kappa, accuracy: -kappa * np.log(accuracy)),
         Misconception("The accuracy is of the error, and not of its square.", lambda kappa, accuracy: np.log(accuracy) / np.log(1 - 1 / kappa) / 2),
+        Misconception("Do not round.", lambda kappa, accuracy: np.ceil(np.log(accuracy) / np.log(1 - 1 / kappa))),
+        Misconception("This is the rate of momentum, with the square root of kappa.",
+                      lambda kappa, accuracy: np.log(accuracy) / np.log(1 - 1 / kappa ** 0.5)),
+        Misconception("1 / (1 - 1/kappa) is not 1 + 1/kappa.", lambda kappa, accuracy: -np.log(accuracy) / np.log(1 + 1 / kappa)),
         Misconception("This is for the best step size, 2 / (lambda_1 + lambda_d).",
                       lambda kappa, accuracy: np.log(accuracy) / np.log((kappa - 1) / (kappa + 1)))), (
         Law("The square of an accuracy should take twice the steps.",
@@ -210,6 +252,12 @@ best_momentum = Exercise(
                       lambda top, low: (tuned(top, low)[0], tuned(top, low)[1] ** 0.5)),
         Misconception("Square both: the root is sqrt(beta), and sqrt(eta lambda_1) = 1 + sqrt(beta).",
                       lambda top, low: (tuned(top, low)[0] ** 0.5, tuned(top, low)[1] ** 0.5)),
+        Misconception("The two are swapped: first the step size, then beta.", lambda top, low: tuned(top, low)[::-1]),
+        Misconception("The step size is right; in beta stands the square root of the condition number.",
+                      lambda top, low: (tuned(top, low)[0], ((top - low) / (top + low)) ** 2)),
+        Misconception("beta is right; the step size is that of gradient descent.", lambda top, low: (2 / (top + low), tuned(top, low)[1])),
+        Misconception("beta is right; the step size is the safe one of gradient descent.", lambda top, low: (1 / top, tuned(top, low)[1])),
+        Misconception("These are Nesterov's step and beta.", lambda top, low: (1 / top, tuned(top, low)[1] ** 0.5)),
         Misconception("These are the best step of gradient descent and its factor; with momentum the square roots of the curvatures enter.",
                       lambda top, low: (2 / (top + low), (top - low) / (top + low)))), (
         Law("At the best pair the flattest direction has a double root: eta lambda_d = (1 - sqrt(beta))^2.",

@@ -1,0 +1,223 @@
+"""Homework 2, reverse mode by hand: what is right, and what people do instead."""
+import numpy as np
+
+from . import Checker, Exercise, Law, Misconception
+
+
+def layer(rng):
+    """dy, x and W of an affine layer on a batch; no two sizes alike."""
+    batch, fan_in, fan_out = rng.permutation([2, 3, 4, 5])[:3]
+    return rng.standard_normal((batch, fan_out)), rng.standard_normal((batch, fan_in)), rng.standard_normal((fan_out, fan_in))
+
+
+SUM = "The bias is used once for every sample, and shares of several children add up: sum over the batch."
+
+affine_pull = Exercise(
+    "affine_pull", 15, layer, lambda dy, x, W: (dy @ W, dy.T @ x, dy.sum(0)), (
+        Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy)),
+        Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy[0])),
+        Misconception("The batch is summed, and not averaged: the mean belongs to the loss.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.mean(0))),
+        Misconception("dW has the shape of W, [fan_out, fan_in]; yours is transposed.", lambda dy, x, W: (dy @ W, x.T @ dy, dy.sum(0))),
+        Misconception("The sum for the bias runs over the batch, and not over the outputs.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.sum(1))),
+        Misconception("This is y's own formula, the push. The pull goes from dy to x, W and b.", lambda dy, x, W: (x @ W.T, dy.T @ x, dy.sum(0)))),
+    on_error="If the shapes do not fit, you may have W where W^T belongs or the other way round: dy is [batch, fan_out], W is [fan_out, fan_in].")
+
+
+def scaling(rng):
+    """dy, x and the gain of a layer that scales its features."""
+    batch, n = rng.permutation([2, 3, 4, 5])[:2]
+    return rng.standard_normal((batch, n)), rng.standard_normal((batch, n)), rng.standard_normal(n)
+
+
+gain_pull = Exercise(
+    "gain_pull", 10, scaling, lambda dy, x, gain: (dy * gain, (dy * x).sum(0)), (
+        Misconception("The gain is used once for every sample, and shares of several children add up: sum over the batch.",
+                      lambda dy, x, gain: (dy * gain, dy * x)),
+        Misconception("The gain is used once for every sample: sum over the batch, and not its mean.",
+                      lambda dy, x, gain: (dy * gain, (dy * x).mean(0))),
+        Misconception("The two have changed places: x's share is dy times the gain.", lambda dy, x, gain: (dy * x, (dy * gain).sum(0))),
+        Misconception("The gain's share of y is x, so x enters dgain.", lambda dy, x, gain: (dy * gain, dy.sum(0)))))
+
+
+def probabilities(rng):
+    """dy and the probabilities that a softmax gave, in rows."""
+    batch, n = rng.permutation([2, 3, 4, 5])[:2]
+    return rng.standard_normal((batch, n)), rng.dirichlet(np.ones(n), batch)
+
+
+softmax_pull = Exercise(
+    "softmax_pull", 15, probabilities, lambda dy, p: p * (dy - (p * dy).sum(-1, keepdims=True)), (
+        Misconception("This is the diagonal of the Jacobian alone. Raising one logit lowers all other probabilities.",
+                      lambda dy, p: p * (1 - p) * dy),
+        Misconception("This leaves out that the probabilities sum to 1: raising one logit lowers all others.", lambda dy, p: p * dy),
+        Misconception("The sum runs over the entries of one sample, and not over the batch.",
+                      lambda dy, p: p * (dy - (p * dy).sum(0, keepdims=True))),
+        Misconception("The sum runs over the entries of one sample, and not over all samples.", lambda dy, p: p * (dy - (p * dy).sum())),
+        Misconception("This is the share of the cross-entropy's gradient, p - onehot. Here dy is any covector.", lambda dy, p: p - dy),
+        Misconception("The mean is weighted with the probabilities.", lambda dy, p: p * (dy - dy.mean(-1, keepdims=True)))), (
+        Law("Each row of the answer should sum to 0: adding a constant to all logits changes nothing.",
+            lambda f, dy, p: np.allclose(np.sum(f(dy, p), -1), 0)),
+        Law("A constant dy should be pulled to 0, since the probabilities sum to 1.", lambda f, dy, p: np.allclose(f(np.ones_like(dy), p), 0))))
+
+
+def graph(rng):
+    """A random trace: node i has one to three different parents before it; two inputs, and every node but the last has a child."""
+    n = int(rng.integers(5, 9))
+    parents = [(), ()]
+    for i in range(2, n):
+        others = rng.choice(i - 1, size=int(rng.integers(0, min(3, i))), replace=False)
+        parents.append((*(int(j) for j in sorted(others)), i - 1))
+    return parents, [tuple(float(s) for s in rng.uniform(-2, 2, len(p))) for p in parents]
+
+
+def reverse(parents, slopes):
+    bar = np.zeros(len(parents))
+    bar[-1] = 1.0
+    for i in reversed(range(len(parents))):
+        for p, s in zip(parents[i], slopes[i], strict=True):
+            bar[p] += bar[i] * s
+    return bar
+
+
+def overwrite(parents, slopes):
+    bar = np.zeros(len(parents))
+    bar[-1] = 1.0
+    for i in reversed(range(len(parents))):
+        for p, s in zip(parents[i], slopes[i], strict=True):
+            bar[p] = bar[i] * s
+    return bar
+
+
+def wrong_way(parents, slopes):
+    bar = np.zeros(len(parents))
+    bar[-1] = 1.0
+    for i in range(len(parents)):
+        for p, s in zip(parents[i], slopes[i], strict=True):
+            bar[p] += bar[i] * s
+    return bar
+
+
+def forward_mode(parents, slopes, seed=0):
+    dot = np.zeros(len(parents))
+    dot[seed] = 1.0
+    for i in range(2, len(parents)):
+        dot[i] = sum(dot[p] * s for p, s in zip(parents[i], slopes[i], strict=True))
+    return dot
+
+
+def everything_forward(parents, slopes):
+    dot = np.zeros(len(parents))
+    dot[:2] = 1.0
+    for i in range(2, len(parents)):
+        dot[i] = sum(dot[p] * s for p, s in zip(parents[i], slopes[i], strict=True))
+    return dot
+
+
+def counting_paths(parents, slopes):
+    return reverse(parents, [tuple(1.0 for _ in s) for s in slopes])
+
+
+JVP = "This is forward mode: derivatives OF each node with respect to an input. Asked are those of the output with respect to each node."
+
+backward = Exercise(
+    "backward", 35, graph, reverse, (
+        Misconception("A node with several children gets a share from each: add, and do not overwrite.", overwrite),
+        Misconception("A node can pass its share on only when its own is complete: go from the last node to the first.", wrong_way),
+        Misconception(JVP, forward_mode),
+        Misconception(JVP, everything_forward),
+        Misconception("The slopes do not enter: this counts the paths to the output.", counting_paths)), (
+        Law("The derivative of the output with respect to itself, the last entry, should be 1.",
+            lambda f, parents, slopes: np.isclose(f(parents, slopes)[-1], 1)),
+        Law("With all slopes 0 nothing but the last entry should be left.",
+            lambda f, parents, slopes: np.allclose(f(parents, [tuple(0.0 for _ in s) for s in slopes])[:-1], 0))))
+
+
+class Counted:
+    """A function of one number that knows how often it was called."""
+
+    def __init__(self, f):
+        self.f, self.calls = f, 0
+
+    def __call__(self, z):
+        self.calls += 1
+        return self.f(z)
+
+
+def chain(rng):
+    """A step of a chain with its slope, a start, a length, and how many steps lie between checkpoints (a divisor of the length)."""
+    a, b, k, stretches = float(rng.uniform(0.8, 1.3)), float(rng.uniform(-0.5, 0.5)), int(rng.integers(2, 5)), int(rng.integers(2, 5))
+    return lambda z: a * np.sin(z) + b, lambda z: a * np.cos(z), float(rng.uniform(0.5, 1.5)), k * stretches, k
+
+
+def derivative(step, slope, z, length, every):
+    product = 1.0
+    for _ in range(length):
+        product, z = product * slope(z), step(z)
+    return product
+
+
+def at_checkpoints_only(step, slope, z, length, every):
+    product = 1.0
+    for i in range(length):
+        product, z = product * (slope(z) if i % every == 0 else 1.0), step(z)
+    return product
+
+
+def at_the_start(step, slope, z, length, every):
+    return slope(z) ** length
+
+
+def one_late(step, slope, z, length, every):
+    product = 1.0
+    for _ in range(length):
+        z = step(z)
+        product = product * slope(z)
+    return product
+
+
+def frozen_in_stretches(step, slope, z, length, every):
+    product = 1.0
+    for i in range(length):
+        if i % every == 0:
+            kept = z
+        product, z = product * slope(kept), step(z)
+    return product
+
+
+def economical(f, step, slope, z, length, every):
+    """Two runs of the chain at most."""
+    counted = Counted(step)
+    f(counted, slope, z, 6 * every, every)
+    return counted.calls <= 12 * every
+
+
+def really_again(f, step, slope, z, length, every):
+    """More than one run: the values between checkpoints cannot all have been kept."""
+    counted = Counted(step)
+    f(counted, slope, z, 6 * every, every)
+    return counted.calls >= 9 * every - 6
+
+
+checkpointed = Exercise(
+    "checkpointed", 15, chain, derivative, (
+        Misconception("This multiplies the slopes at the checkpoints alone. Every step of a stretch has a slope: run the stretch again.",
+                      at_checkpoints_only),
+        Misconception("The slope changes along the chain; you used the one at the start for every step.", at_the_start),
+        Misconception("Within a stretch the slope changes too; you used the one at its checkpoint for every step.", frozen_in_stretches),
+        Misconception("The slope of step t is taken at z_t, before the step, and not after it.", one_late)), (), laws_of_a_right_answer=(
+        Law("The derivative is right. But `step` was called more than twice per step: start again from the last checkpoint, not from z_0.",
+            economical),
+        Law("The derivative is right, but nothing was run again, so all values must have been kept: keep the checkpoints alone.", really_again)))
+
+best_spacing = Exercise(
+    "best_spacing", 10, lambda rng: (float(rng.integers(20, 500)),), lambda length: (np.sqrt(length), 2 * np.sqrt(length)), (
+        Misconception("The spacing is right; in memory are length / k checkpoints AND the k values of one stretch.",
+                      lambda length: (np.sqrt(length), np.sqrt(length))),
+        Misconception("A checkpoint in the middle alone leaves stretches of half the length in memory.", lambda length: (length / 2, length / 2 + 2)),
+        Misconception("Minimize k + length / k over k: the derivative 1 - length / k^2 vanishes at the square root.",
+                      lambda length: (np.log2(length), np.log2(length) + length / np.log2(length)))), (
+        Law("The second thing you return should be k + length / k at the first.",
+            lambda f, length: np.isclose(f(length)[1], f(length)[0] + length / f(length)[0])),
+        Law("A chain four times as long should have twice the spacing.", lambda f, length: np.isclose(f(4 * length)[0], 2 * f(length)[0]))))
+
+check = Checker(affine_pull, gain_pull, softmax_pull, backward, checkpointed, best_spacing)
