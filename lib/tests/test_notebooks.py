@@ -87,7 +87,7 @@ def test_a_lecture_runs_and_its_claims_hold(path, tmp_path, monkeypatch):
     source = "\n".join(cells(path))
     assert printed(notebook).count("holds  ") >= source.count("claim(") and "FAILS" not in printed(notebook)
     pictures = [o.data for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(pictures) == len(re.findall(r"^(?:own|live|still)\(", source, re.M)), "every figure leaves a still picture in the page"
+    assert len(pictures) == len(re.findall(r"^(?:own|moving|live|still)\(", source, re.M)), "every figure leaves a still picture in the page"
     assert seconds < 3 * BUDGET[path.stem[:2]], f"{seconds:.0f} s"
     assert not list(tmp_path.iterdir()), "a lecture leaves nothing behind"
 

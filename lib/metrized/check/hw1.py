@@ -147,13 +147,15 @@ iterate = Exercise(
         Misconception("Powers multiply: t steps give (1 - eta lambda)^t, and not 1 - eta lambda t.", linear_in_time),
         Misconception("exp(-eta lambda t) is what infinitely small steps would give; t steps give (1 - eta lambda)^t.", flow)), (
         Law("After 0 steps the iterate should be the start.", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 0), w)),
-        Law("After 1 step it should be w - eta (A w + b).", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + b)))), instances=16)
+        Law("After 1 step it should be w - eta (A w + b).",
+            lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + b)))), instances=16)
 
 
 def ball(rng):
     """A start, the gradient of a quadratic as a function, a step size, beta and a number of steps."""
     w, A, b = quadratic(rng)
-    return w, lambda w: A @ w + b, float(0.8 / np.linalg.eigvalsh(A)[-1]), float(rng.uniform(0.3, 0.9)), int(rng.choice([3, 4, 5, 6, 7, 200]))
+    eta, beta, steps = 0.8 / np.linalg.eigvalsh(A)[-1], rng.uniform(0.3, 0.9), rng.choice([3, 4, 5, 6, 7, 200])
+    return w, lambda w: A @ w + b, float(eta), float(beta), int(steps)
 
 
 def roll(update):
