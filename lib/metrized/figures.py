@@ -184,6 +184,64 @@ def checkpoint_memory(fig: Figure, depth: int) -> Callable:
     return move
 
 
+# Lecture 4
+
+
+def basins(fig: Figure, runs: dict[str, np.ndarray], size: float) -> Callable:
+    """Where each start in the square [-size, size]^2 has got to: blue and green are the two minima, orange the saddle between them, grey elsewhere.
+
+    method: a name in `runs`, {method: [steps + 1, n, n, 2]}; steps taken.
+    """
+    ax = fig.subplots()
+    places = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.0]])
+    colors = np.array([[0, 114, 178], [0, 158, 115], [213, 94, 0], [225, 225, 225]])
+    picture = ax.imshow(np.zeros((2, 2, 3), np.uint8), extent=(-size, size, -size, size), origin="lower")
+    ax.plot(*places[:2].T, "*", color="white", mec="black", ms=12)
+    ax.plot(0, 0, "X", color="white", mec="black", ms=9)
+    ax.set(xlabel="x at the start", ylabel="y at the start")
+    ax.grid(False)
+    title = ax.set_title(" ")
+
+    def move(method, steps):
+        distance = np.linalg.norm(runs[method][min(steps, len(runs[method]) - 1)][..., None, :] - places, axis=-1)
+        reached = np.where(distance.min(-1) < 0.1, distance.argmin(-1), 3)
+        picture.set_data(colors[reached].astype(np.uint8))
+        title.set_text(f"{method}: {(reached == 2).mean():.0%} at the saddle, {(reached < 2).mean():.0%} at a minimum")
+
+    return move
+
+
+def gauss_newton_path(fig: Figure) -> Callable:
+    """Fitting e^(w t) to three points by Gauss-Newton. Left: the loss and the iterates on it. Right: the iterates, step by step.
+
+    third: the third measurement, which the model cannot reach when it is negative.
+    """
+    left, right = fig.subplots(1, 2)
+    t, w = np.array([1.0, 2.0, 3.0]), np.linspace(-2.5, 1.2, 300)
+    curve, = left.plot([], [], color=GREY)
+    path, = left.plot([], [], "o-", color=BLUE, ms=4, lw=0.8)
+    steps, = right.plot([], [], "o-", color=BLUE, ms=4, lw=0.8)
+    left.set(xlabel="w", ylabel="loss less its minimum", yscale="symlog", xlim=(-2.5, 1.2), ylim=(-0.2, 1e3))
+    right.set(xlabel="step", ylabel="w", ylim=(-2.5, 1.2), xlim=(-0.5, 25.5))
+    title = right.set_title(" ")
+
+    def move(third):
+        y = np.array([2.0, 4.0, third])
+        loss = lambda w: 0.5 * ((np.exp(np.multiply.outer(w, t)) - y) ** 2).sum(-1)
+        least, x, visited = loss(np.linspace(-6, 1.2, 4000)).min(), 0.5, [0.5]
+        for _ in range(25):
+            f = np.exp(x * t)
+            x = float(np.clip(x - (t * f) @ (f - y) / ((t * f) @ (t * f)), -9, 9))
+            visited.append(x)
+        visited = np.array(visited)
+        curve.set_data(w, loss(w) - least)
+        path.set_data(visited, loss(visited) - least)
+        steps.set_data(range(26), visited)
+        title.set_text("settles" if abs(visited[-1] - visited[-2]) < 1e-3 else "does not settle")
+
+    return move
+
+
 # Lecture 5
 
 BALLS: dict[str, Norm] = {

@@ -50,6 +50,7 @@ class Picture:
             self._draw_all()
         elif changed or any(axis.stale for ax in self.fig.axes for axis in (ax.xaxis, ax.yaxis)):
             self.moving += changed
+            self.moving += self._above()
             self._draw_all()
         self.canvas.restore_region(self.background)
         for artist in sorted((a for a in self._artists() if a in self.moving), key=lambda a: a.zorder):
@@ -67,6 +68,13 @@ class Picture:
             artist.set_animated(True)
         self.canvas.draw()
         self.background = self.canvas.copy_from_bbox(self.fig.bbox)
+
+    def _above(self) -> list:
+        """What stands still in front of something that moves, and must be drawn again after it."""
+        floor = {}
+        for artist in self.moving:
+            floor[artist.axes] = min(artist.zorder, floor.get(artist.axes, artist.zorder))
+        return [a for a in self._artists() if a not in self.moving and a.axes in floor and a.zorder > floor[a.axes]]
 
     def _artists(self) -> list:
         """Everything that can move: what stands in the axes and on the figure, except axes, frames and grids."""

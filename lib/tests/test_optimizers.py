@@ -14,7 +14,19 @@ from metrized.linalg import newton_schulz
 from metrized.losses import SquareError
 from metrized.norms import RMS, Euclidean, Frobenius, Layerwise, Lp, Manhattan, Max, Nuclear, Polygon, RMSOperator, Spectral, TopK, Total, Weighted
 from metrized.objective import Objective
-from metrized.optimizers import LARS, Adam, HeavyBall, Nesterov, NormalizedDescent, SteepestDescent
+from metrized.optimizers import (
+    LARS,
+    Adam,
+    ConjugateGradient,
+    CubicNewton,
+    GaussNewton,
+    HeavyBall,
+    LevenbergMarquardt,
+    Nesterov,
+    Newton,
+    NormalizedDescent,
+    SteepestDescent,
+)
 from metrized.schedules import constant, linear
 from metrized.train import Diverged, descend
 from metrized.vectors import Covector, Vector
@@ -412,3 +424,70 @@ def test_momentum_obeys_its_matrix(rule, rng):
         while len(predicted) < len(path):
             predicted.append(np.trace(M) * predicted[-1] - np.linalg.det(M) * predicted[-2])
         np.testing.assert_allclose(path, predicted, atol=1e-12)
+
+
+# Second order.
+
+
+class Valley(Quadratic):
+    """x^4/4 - x^2/2 + y^2/2: minima at (+-1, 0), a saddle at the origin."""
+
+    def __call__(self, w):
+        x, y = w.array
+        return x ** 4 / 4 - x ** 2 / 2 + y ** 2 / 2
+
+    def value_and_grad(self, w):
+        x, y = w.array
+        return self(w), Covector(np.array([x ** 3 - x, y]))
+
+    def hessian(self, w, v):
+        return Covector(np.array([3 * w.array[0] ** 2 - 1, 1.0]) * v.array)
+
+
+def end(objective, rule, start, steps):
+    *_, last = descend(objective, Vector(np.array(start, dtype=float)), rule, steps)
+    return last.w.array
+
+
+def test_newton_solves_a_quadratic_in_one_step_and_conjugate_gradients_in_n(rng):
+    start = rng.standard_normal(3)
+    np.testing.assert_allclose(end(Quadratic(), Newton(Quadratic()), start, 1), 0, atol=1e-12)
+    np.testing.assert_allclose(end(Quadratic(), ConjugateGradient(Quadratic()), start, 3), 0, atol=1e-10)
+    assert np.linalg.norm(end(Quadratic(), ConjugateGradient(Quadratic()), start, 2)) > 1e-4
+
+
+def test_newton_is_drawn_to_saddles_and_its_mends_are_not():
+    """From (.3, 1), on the wrong side of |x| = 1/sqrt 5, Newton ends at the saddle; |lambda|, shift and cubic end at a minimum."""
+    shift = lambda lam: lam + max(0.0, 0.5 - lam.min())
+    np.testing.assert_allclose(end(Valley(), Newton(Valley()), (0.3, 1.0), 30), [0, 0], atol=1e-9)
+    for rule in (Newton(Valley(), np.abs), Newton(Valley(), shift), CubicNewton(Valley(), 12.0)):
+        np.testing.assert_allclose(end(Valley(), rule, (0.3, 1.0), 60), [1, 0], atol=1e-6)
+
+
+def test_the_cubic_step_minimizes_its_model(rng):
+    """No random d does better, also at a saddle and far out."""
+    for w in rng.uniform(-2, 2, (5, 2)):
+        g, H, M = Valley().value_and_grad(Vector(w))[1].array, np.diag([3 * w[0] ** 2 - 1, 1.0]), 12.0
+        model = lambda d, g=g, H=H, M=M: d @ g + 0.5 * np.einsum("...i,ij,...j", d, H, d) + M / 6 * np.linalg.norm(d, axis=-1) ** 3
+        d = CubicNewton(Valley(), M)(Covector(g), (), Vector(w))[0].array
+        assert model(d) <= model(rng.standard_normal((5000, 2)) * 2).min() + 1e-9
+
+
+def test_zero_curvature_is_one_clear_error():
+    with pytest.raises(ValueError, match="curvature of zero.*damping"):
+        Newton(Quadratic(np.diag([1.0, 0.0])))(Covector(np.ones(2)), (), Vector(np.ones(2)))
+
+
+def test_gauss_newton_without_a_matrix_is_gauss_newton_with_one(rng):
+    """On a small network: the step solves (G + damping) d = -g, with G formed column by column."""
+    objective, w = network(rng)
+    g, G = objective.gradient(w), objective.gauss_newton(w)
+    matrix = np.stack([G(w.unflatten(e)).flatten() for e in np.eye(w.size)])
+    step, _ = GaussNewton(objective, damping=0.1, steps=500)(g, (), w)
+    np.testing.assert_allclose(step.flatten(), -np.linalg.solve(matrix + 0.1 * np.eye(w.size), g.flatten()), rtol=1e-6, atol=1e-9)
+
+
+def test_levenberg_marquardt_never_climbs(rng):
+    objective, w = network(rng)
+    losses = [step.loss for step in descend(objective, w, LevenbergMarquardt(objective), 15)]
+    assert (np.diff(losses) <= 0).all() and losses[-1] < 0.1 * losses[0]
