@@ -32,3 +32,22 @@ def majorization_gap(objective: Objective, w: Vector, dw: Vector, norm: Norm, sh
     """L(w) + <g, dw> + sharpness/2 norm(dw)^2 - L(w + dw): nonnegative for every dw if the norm and the sharpness majorize the loss at w."""
     value, g = objective.value_and_grad(w)
     return value + g @ dw + 0.5 * sharpness * norm(dw) ** 2 - objective(w + dw)
+
+
+def hunt(objective: Objective, w: Vector, norm: Norm, sharpness: float, rng: np.random.Generator, sizes=(0.01, 0.1, 1.0), tries: int = 10,
+         climbs: int = 20) -> tuple[float, Vector]:
+    """The step dw with the least majorization gap that was found, and that gap divided by norm(dw)^2; negative: the bound is violated.
+
+    From random steps of each size it climbs on the loss less its linear part: dw <- size * norm.dualize(gradient(w + dw) - g). What it does not
+    find may exist all the same.
+    """
+    g, worst = objective.gradient(w), (np.inf, w * 0.0)
+    for size in sizes:
+        for _ in range(tries):
+            flat = w.flatten()
+            dw = size * norm.normalize(w.unflatten(namespace(flat).asarray(normal(rng, flat.shape, flat.dtype))))
+            for _ in range(climbs):
+                dw = size * norm.dualize(objective.gradient(w + dw) - g)
+                gap = float(majorization_gap(objective, w, dw, norm, sharpness)) / float(norm(dw)) ** 2
+                worst = min(worst, (gap, dw), key=lambda found: found[0])
+    return worst

@@ -349,6 +349,42 @@ def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     return move
 
 
+# Lecture 6
+
+
+def majorization_slice(fig: Figure, value: Callable, g: np.ndarray, rulers: dict[str, tuple[Norm, float]],
+                       directions: dict[str, np.ndarray]) -> Callable:
+    """The loss along a direction (grey) under the bound that a norm and a sharpness make (blue); orange where the loss breaks through.
+
+    norm: a name in `rulers`, each with its exact sharpness; factor: sharpness as a multiple of that; direction: a name in `directions`.
+    """
+    ax = fig.subplots()
+    s = np.linspace(-1.5, 1.5, 61)
+    unit = lambda norm, d: d * (rulers[norm][0].dual(g) / rulers[norm][1] / rulers[norm][0](d))
+    losses = {(n, name): np.array([value(x * unit(n, d)) for x in s]) for n in rulers for name, d in directions.items()}
+    loss, = ax.plot([], [], color=GREY, lw=2.5, label="loss")
+    bound, = ax.plot([], [], color=BLUE, label="bound")
+    broken, = ax.plot([], [], ".", color=ORANGE, ms=7, label="bound violated")
+    ax.plot([0], [value(0 * g)], "o", color="black", ms=5)
+    ax.set(xlabel="step along the direction, in units of the steepest descent step", ylabel="L", xlim=(-1.5, 1.5))
+    least, most = min(y.min() for y in losses.values()), max(y.max() for y in losses.values())
+    ax.set_ylim(least - 0.1 * (most - least), most + 0.3 * (most - least))
+    ax.legend(loc="upper center", ncols=3)
+    title = ax.set_title(" ")
+
+    def move(norm, factor, direction):
+        ruler, exact = rulers[norm]
+        d, y = unit(norm, directions[direction]), losses[norm, direction]
+        z = value(0 * g) + s * (g * d).sum() + 0.5 * factor * exact * (s * ruler(d)) ** 2
+        loss.set_data(s, y)
+        bound.set_data(s, z)
+        bad = y > z + 1e-9
+        broken.set_data(s[bad], y[bad])
+        title.set_text(f"{norm}, sharpness {factor * exact:.3g}: {'violated' if bad.any() else 'no violation along this line'}")
+
+    return move
+
+
 # Lecture 10
 
 

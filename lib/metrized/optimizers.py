@@ -312,3 +312,21 @@ def hessian_matrix(objective: Objective, w: Vector) -> Array:
     xp = namespace(w.flatten())
     H = xp.stack([objective.hessian(w, w.unflatten(e)).flatten() for e in xp.eye(w.size)])
     return 0.5 * (H + H.T)
+
+
+@dataclass(frozen=True)
+class AGD:
+    """Automatic gradient descent: no step size. Each of L layers moves by -(eta / L) sqrt(fan_out / fan_in) G / |G|_F, where
+    eta = log((1 + sqrt(1 + 4 S)) / 2) and S is the mean of sqrt(fan_out / fan_in) |G|_F over the layers. Bernstein et al. 2023.
+    """
+
+    def start(self, w: Vector) -> Any:
+        return ()
+
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
+        fans = lambda G: (G.shape[0] / G.shape[1]) ** 0.5
+        leaves = g.leaves()
+        sizes = [fans(G) * float((G * G).sum()) ** 0.5 for G in leaves]
+        eta = np.log((1 + np.sqrt(1 + 4 * sum(sizes) / len(sizes))) / 2)
+        size = iter(sizes)
+        return -(Vector(g.map(lambda G: fans(G) ** 2 * G / (next(size) or 1.0)).nest()) * float(eta / len(leaves))), state

@@ -9,6 +9,7 @@ from metrized import figures
 from metrized.examples import width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
 from metrized.live import Log, live, other_end, still
+from metrized.norms import Euclidean, Max
 from metrized.optimizers import HeavyBall, Nesterov
 
 
@@ -73,6 +74,9 @@ MOVING = {
     "dual_map": ((), dict(norm=list(figures.BALLS), angle=(0, 360, 30))),
     "own_norm": (BOWL, dict(east=(0.3, 2.0, 1.0), northeast=(0.3, 2.0, 1.0), north=(0.3, 2.0, 1.0), northwest=(0.3, 2.0, 1.0), angle=(0, 360, 30),
                             sharpness=Log(1.0, 40.0, 5.0))),
+    "majorization_slice": ((lambda D: float((1 + D @ D) ** 2), np.array([4.0, 0.1]), {"a": (Euclidean(), 4.0), "b": (Max(), 9.0)},
+                            {"x": np.array([1.0, 0.0]), "y": np.array([0.5, 1.0])}),
+                           dict(norm=["a", "b"], factor=(0.1, 2.0, 1.0), direction=["x", "y"])),
     "gain": ((np.array([[1.0, 0.8], [0.2, 0.5]]),), dict(angle=(0, 360, 30))),
     "width_sweep": ((ROWS,), dict(method=["Adam", "dualized"])),
 }

@@ -9,12 +9,13 @@ from laws import random_vector, same
 from metrized.atoms import Conv2D
 from metrized.bonds import Tanh
 from metrized.compounds import MLP
-from metrized.curvature import majorization_gap, quadratic_model, sharpness, spectrum
+from metrized.curvature import hunt, majorization_gap, quadratic_model, sharpness, spectrum
 from metrized.linalg import newton_schulz
 from metrized.losses import SquareError
 from metrized.norms import RMS, Euclidean, Frobenius, Layerwise, Lp, Manhattan, Max, Nuclear, Polygon, RMSOperator, Spectral, TopK, Total, Weighted
 from metrized.objective import Objective
 from metrized.optimizers import (
+    AGD,
     LARS,
     Adam,
     ConjugateGradient,
@@ -45,6 +46,9 @@ class Quadratic:
 
     def value_and_grad(self, w):
         return self(w), Covector(self.A @ w.array)
+
+    def gradient(self, w):
+        return self.value_and_grad(w)[1]
 
     def hessian(self, w, v):
         return Covector(self.A @ v.array)
@@ -491,3 +495,23 @@ def test_levenberg_marquardt_never_climbs(rng):
     objective, w = network(rng)
     losses = [step.loss for step in descend(objective, w, LevenbergMarquardt(objective), 15)]
     assert (np.diff(losses) <= 0).all() and losses[-1] < 0.1 * losses[0]
+
+
+def test_the_hunter_catches_every_lie_on_a_quadratic_and_no_truth(rng):
+    """The exact sharpness of B in the Euclidean and in a weighted norm: nothing found at it, a violation at 99 per cent of it."""
+    for norm, exact in ((Euclidean(), np.linalg.eigvalsh(B)[-1]), (Weighted(B), 1.0)):
+        w = Vector(rng.standard_normal(3))
+        assert hunt(Quadratic(), w, norm, exact, rng, climbs=60)[0] > -1e-9
+        gap, step = hunt(Quadratic(), w, norm, 0.99 * exact, rng, climbs=60)
+        assert gap < -1e-3 and majorization_gap(Quadratic(), w, step, norm, 0.99 * exact) < 0
+
+
+def test_automatic_gradient_descent_by_hand(rng):
+    """One layer: eta = log((1 + sqrt(1 + 4 S)) / 2) with S = sqrt(fan_out / fan_in) |G|_F, along G / |G|_F times the fans; no gradient, no step."""
+    G = rng.standard_normal((2, 8))
+    S = np.sqrt(2 / 8) * np.linalg.norm(G)
+    step, _ = AGD()(Covector(G))
+    np.testing.assert_allclose(step.array, -np.log((1 + np.sqrt(1 + 4 * S)) / 2) * np.sqrt(2 / 8) * G / np.linalg.norm(G))
+    two, _ = AGD()(Covector((G, G)))
+    np.testing.assert_allclose(two[0].array, step.array / 2)
+    assert not AGD()(Covector(0 * G))[0].array.any()
