@@ -206,7 +206,7 @@ def basins(fig: Figure, runs: dict[str, np.ndarray], size: float) -> Callable:
         distance = np.linalg.norm(runs[method][min(steps, len(runs[method]) - 1)][..., None, :] - places, axis=-1)
         reached = np.where(distance.min(-1) < 0.1, distance.argmin(-1), 3)
         picture.set_data(colors[reached].astype(np.uint8))
-        title.set_text(f"{method}: {(reached == 2).mean():.0%} at the saddle, {(reached < 2).mean():.0%} at a minimum")
+        title.set_text(f"{method}, {steps} steps: {(reached == 2).mean():.0%} at the saddle, {(reached < 2).mean():.0%} at a minimum")
 
     return move
 
