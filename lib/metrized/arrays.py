@@ -80,6 +80,12 @@ def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> 
     return rng.standard_normal(shape).astype(dtype)
 
 
+def ratio(a: Array, b: Array) -> Array:
+    """a / b with 0 / 0 = 0; b is broadcast over trailing axes of a."""
+    b = b.reshape(b.shape + (1,) * (a.ndim - b.ndim))
+    return a / (b + (b == 0))
+
+
 def matches(a, b) -> bool:
     """Whether a nest of tuples, arrays and None has the same shapes as another."""
     if isinstance(a, tuple) or isinstance(b, tuple):

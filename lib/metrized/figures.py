@@ -44,9 +44,7 @@ def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     values, U = np.linalg.eigh(A)
     order = np.argsort(values)[::-1]
     values, U = values[order], U[:, order]
-    X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
-    grid = np.stack([X, Y], -1)
-    left.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    _contours(left, A)
     for direction, color in zip(U.T, (ORANGE, GREEN), strict=True):
         left.plot(*np.outer(direction, (-4, 4)), color=color, lw=1, ls=":")
     path, = left.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
@@ -66,6 +64,13 @@ def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
         title.set_text("factors per step: " + ", ".join(f"{f:.2f}" for f in factors))
 
     return move
+
+
+def _contours(ax, A: np.ndarray) -> None:
+    """Level lines of w^T A w / 2 in the square [-2.6, 2.6]^2."""
+    X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
+    grid = np.stack([X, Y], -1)
+    ax.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
 
 
 def contraction(fig: Figure, eigenvalues: Sequence[float]) -> None:
@@ -321,9 +326,7 @@ def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     left, right = fig.subplots(1, 2)
     _plane(left, "your unit ball", 2.3)
     _plane(right, "your optimizer", 2.6)
-    X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
-    grid = np.stack([X, Y], -1)
-    right.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    _contours(right, A)
     shape, = left.plot([], [], "-", color=BLUE)
     corners, = left.plot([], [], "s", color=GREY, ms=4)
     gradient, step = _arrow(left, ORANGE, "g"), _arrow(left, BLUE, "dualize(g)")

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from .arrays import Array, namespace, normal, transpose
+from .arrays import Array, namespace, normal, ratio, transpose
 
 
 def polar(G: Array, rank: int | None = None) -> Array:
@@ -69,9 +69,9 @@ def newton_schulz(G: Array, scheme=SIX_STEP) -> Array:
     if G.shape[-2] > G.shape[-1]:  # work on the short side
         return transpose(newton_schulz(transpose(G), scheme))
     top = abs(G).max((-2, -1), keepdims=True)  # first by the largest entry, so that no square over- or underflows
-    X = G / (top + (top == 0))
+    X = ratio(G, top)
     size = xp.sqrt((X * X).sum((-2, -1), keepdims=True))
-    X = X / (size + (size == 0))
+    X = ratio(X, size)
     for a, b, c in scheme:
         A = X @ transpose(X)
         X = a * X + (b * A + c * (A @ A)) @ X
@@ -92,7 +92,7 @@ def power_iteration(M: Array, steps: int = 50, rng: np.random.Generator | None =
     for _ in range(steps):
         v = transpose(M) @ (M @ v)
         size = xp.sqrt((v * v).sum(-2, keepdims=True))
-        v = v / (size + (size == 0))
+        v = ratio(v, size)
     return xp.sqrt(((M @ v) ** 2).sum((-2, -1)))
 
 

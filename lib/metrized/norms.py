@@ -12,7 +12,7 @@ from math import inf, sqrt
 import numpy as np
 
 from . import linalg
-from .arrays import Array, is_array, is_float, namespace, shapes, to_numpy, transpose, whole
+from .arrays import Array, is_array, is_float, namespace, ratio, shapes, to_numpy, transpose, whole
 from .vectors import Covector, Tree, Vector
 
 
@@ -52,7 +52,7 @@ class Norm:
         return _scale(1 / namespace(size).maximum(size, 1), x)
 
     def _normalize(self, x):
-        return _ratio(x, self._size(x))
+        return ratio(x, self._size(x))
 
     def _enter(self, x, kind: type):
         """The arrays that the mathematics works on: here, all numbers of x in one row."""
@@ -86,16 +86,10 @@ def _scale(c, x):
     return c.reshape(c.shape + (1,) * (x.ndim - c.ndim)) * x
 
 
-def _ratio(a: Array, b: Array) -> Array:
-    """a / b with 0 / 0 = 0, broadcast over trailing axes of a."""
-    b = b.reshape(b.shape + (1,) * (a.ndim - b.ndim))
-    return a / (b + (b == 0))
-
-
 def _unit(x: Array, axes=-1) -> tuple[Array, Array]:
     """(x / top, top) with top = max |x|: squares of what is left neither overflow nor underflow."""
     top = abs(x).max(axes, keepdims=True)
-    return _ratio(x, top), top
+    return ratio(x, top), top
 
 
 # Norms of vectors: every number of a Vector counts alike, however it nests.
@@ -112,7 +106,7 @@ class Euclidean(Norm):
 
     def _dualize(self, g):
         g, _ = _unit(g)
-        return _ratio(g, self._size(g))
+        return ratio(g, self._size(g))
 
     def sharp(self, g):
         """The Vector with the entries of g: the one norm under which gradient and steepest descent agree."""
@@ -132,7 +126,7 @@ class RMS(Norm):
 
     def _dualize(self, g):
         g, _ = _unit(g)
-        return _ratio(g, self._size(g))
+        return ratio(g, self._size(g))
 
 
 class Manhattan(Norm):
@@ -173,13 +167,13 @@ class Lp(Norm):
 
     def _size(self, v, p=None):
         p, top = p or self.p, abs(v).max(-1)
-        return top * (_ratio(abs(v), top) ** p).sum(-1) ** (1 / p)
+        return top * (ratio(abs(v), top) ** p).sum(-1) ** (1 / p)
 
     def _dual(self, g):
         return self._size(g, self.q)
 
     def _dualize(self, g):  # sign(g) |g|^(q-1), resized
-        return namespace(g).sign(g) * _ratio(abs(g), self._dual(g)) ** (self.q - 1)
+        return namespace(g).sign(g) * ratio(abs(g), self._dual(g)) ** (self.q - 1)
 
 
 class TopK(Norm):
@@ -233,7 +227,7 @@ class Weighted(Norm):
 
     def _dualize(self, g):
         g, _ = _unit(g)
-        return _ratio(self._times(self.inverse, g), self._dual(g))
+        return ratio(self._times(self.inverse, g), self._dual(g))
 
 
 class Polygon(Norm):
@@ -353,7 +347,7 @@ class Frobenius(MatrixNorm):
 
     def _dualize(self, G):
         G, _ = _unit(G, (-2, -1))
-        return _ratio(G, self._size(G))
+        return ratio(G, self._size(G))
 
 
 class Rows(MatrixNorm):

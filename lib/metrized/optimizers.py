@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .arrays import Array, namespace
+from .arrays import Array, namespace, ratio
 from .linalg import conjugate_gradient
 from .norms import Norm
 from .objective import Objective
@@ -28,8 +28,20 @@ def known(norm: Norm) -> None:
         raise TypeError(f"norm must be a Norm, such as Euclidean() or module.norm, got {norm!r}")
 
 
+class Rule:
+    """A step from a gradient: step, state = rule(g, state, w). Without a start of its own it has no memory."""
+
+    def start(self, w: Vector) -> Any:
+        """The state before the first step from w."""
+        return ()
+
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
+        """The Vector to add to the weights, and the state for the next call."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class SteepestDescent:
+class SteepestDescent(Rule):
     """Steepest descent under `norm`: -norm.sharp(g) / sharpness, or -step_size * norm.dualize(g), whose length in the norm is step_size.
 
     The first minimizes <g, d> + sharpness/2 norm(d)^2. Raises ValueError unless exactly one of the two is given, and positive.
@@ -45,9 +57,6 @@ class SteepestDescent:
             raise ValueError("SteepestDescent needs either a sharpness or a step_size (in units of the norm), and not both")
         positive("sharpness" if self.step_size is None else "step_size", self.sharpness if self.step_size is None else self.step_size)
 
-    def start(self, w: Vector) -> Any:
-        return ()
-
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if self.step_size is None:
             return -(self.norm.sharp(g) / self.sharpness), state
@@ -55,7 +64,7 @@ class SteepestDescent:
 
 
 @dataclass(frozen=True)
-class NormalizedDescent:
+class NormalizedDescent(Rule):
     """-step_size * g / norm(g): the Euclidean direction, resized to length step_size in `norm`. No dual map unless the norm is Euclidean's kin."""
 
     norm: Norm
@@ -65,9 +74,6 @@ class NormalizedDescent:
         known(self.norm)
         positive("step_size", self.step_size)
 
-    def start(self, w: Vector) -> Any:
-        return ()
-
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if not isinstance(g, Covector):
             raise TypeError(f"NormalizedDescent met a {type(g).__name__} where a Covector belongs: a rule takes the gradient")
@@ -75,7 +81,7 @@ class NormalizedDescent:
 
 
 @dataclass(frozen=True)
-class LARS:
+class LARS(Rule):
     """-step_size * |W|_F * g / |g|_F, layer by layer: every layer changes by the same fraction of itself. You, Gitman & Ginsburg 2017.
 
     Their momentum and weight decay are left out. Raises TypeError when it is not given the weights.
@@ -86,21 +92,33 @@ class LARS:
     def __post_init__(self):
         positive("step_size", self.step_size)
 
-    def start(self, w: Vector) -> Any:
-        return ()
-
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if w is None:
             raise TypeError("LARS scales its steps by the weights; call rule(g, state, w)")
         size = lambda x: namespace(x).sqrt((x * x).sum())
-        return -(Vector(g.map(lambda x, W: _ratio(x * size(W), size(x)), w).nest()) * self.step_size), state
+        return -(Vector(g.map(lambda x, W: ratio(x * size(W), size(x)), w).nest()) * self.step_size), state
 
 
 @dataclass(frozen=True)
-class HeavyBall:
+class AGD(Rule):
+    """Automatic gradient descent: no step size. Each of L layers moves by -(eta / L) sqrt(fan_out / fan_in) G / |G|_F, where
+    eta = log((1 + sqrt(1 + 4 S)) / 2) and S is the mean of sqrt(fan_out / fan_in) |G|_F over the layers. Bernstein et al. 2023.
+    """
+
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
+        fans = lambda G: (G.shape[0] / G.shape[1]) ** 0.5
+        leaves = g.leaves()
+        sizes = [fans(G) * float((G * G).sum()) ** 0.5 for G in leaves]
+        eta = np.log((1 + np.sqrt(1 + 4 * sum(sizes) / len(sizes))) / 2)
+        size = iter(sizes)
+        return -(Vector(g.map(lambda G: fans(G) ** 2 * G / (next(size) or 1.0)).nest()) * float(eta / len(leaves))), state
+
+
+@dataclass(frozen=True)
+class HeavyBall(Rule):
     """Momentum around any rule: m <- beta m + g, then the rule at m. Around Euclidean descent it is Polyak's heavy ball (1964)."""
 
-    rule: Any
+    rule: Rule
     beta: float = 0.9
 
     def __post_init__(self):
@@ -146,7 +164,7 @@ class AdamState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Adam:
+class Adam(Rule):
     """-step_size * m / (sqrt(v) + eps), with bias-corrected running means m of g and v of g^2. Kingma & Ba 2015.
 
     With beta1 = beta2 = eps = 0 it is steepest descent under Max: -step_size * sign(g).
@@ -172,20 +190,15 @@ class Adam:
         m = self.beta1 * state.m + (1 - self.beta1) * g
         v = self.beta2 * state.v + (1 - self.beta2) * g.map(lambda x: x * x)
         a, b, eps = (float(c) for c in (1 / (1 - self.beta1 ** t), 1 / (1 - self.beta2 ** t), self.eps))
-        direction = m.map(lambda m, v: _ratio(a * m, namespace(v).sqrt(b * v) + eps), v)
+        direction = m.map(lambda m, v: ratio(a * m, namespace(v).sqrt(b * v) + eps), v)
         return -(Vector(direction.nest()) * self.step_size), AdamState(t, m, v)
-
-
-def _ratio(a, b):
-    """a / b with 0 / 0 = 0: a weight that never had a gradient does not move, even for eps = 0."""
-    return a / (b + (b == 0))
 
 
 # Second-order rules. They look at the objective as well as at the gradient, and take the Euclidean metric of the weights for granted.
 
 
 @dataclass(frozen=True)
-class Newton:
+class Newton(Rule):
     """-U diag(1 / curvature(lambda)) U^T g with the Hessian H = U diag(lambda) U^T at w, formed column by column: n products, n^3 to solve.
 
     `curvature` takes the eigenvalues [n] to those that are inverted: np.positive for Newton's method, np.abs for the saddle-free kind (Dauphin et
@@ -194,9 +207,6 @@ class Newton:
 
     objective: Objective
     curvature: Callable[[Array], Array] = np.positive
-
-    def start(self, w: Vector) -> Any:
-        return ()
 
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         values, U = namespace(w.flatten()).linalg.eigh(hessian_matrix(self.objective, w))
@@ -207,7 +217,7 @@ class Newton:
 
 
 @dataclass(frozen=True)
-class CubicNewton:
+class CubicNewton(Rule):
     """The global minimum of <g, d> + 1/2 <H d, d> + M/6 |d|^3, which lies above the loss if its Hessian is M-Lipschitz. Nesterov & Polyak 2006.
 
     d = -(H + r M/2)^-1 g with r = |d|, found by bisection on the eigenvalues of H.
@@ -218,9 +228,6 @@ class CubicNewton:
 
     def __post_init__(self):
         positive("M", self.M)
-
-    def start(self, w: Vector) -> Any:
-        return ()
 
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         values, U = namespace(w.flatten()).linalg.eigh(hessian_matrix(self.objective, w))
@@ -238,7 +245,7 @@ class CubicNewton:
 
 
 @dataclass(frozen=True)
-class GaussNewton:
+class GaussNewton(Rule):
     """-(G + damping)^-1 g with G = J^T l'' J, by conjugate gradients on products: no Jacobian, no matrix; at most `steps` products.
 
     With damping > 0 this is Levenberg's method (1944).
@@ -248,9 +255,6 @@ class GaussNewton:
     damping: float = 0.0
     steps: int = 100
 
-    def start(self, w: Vector) -> Any:
-        return ()
-
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         G = self.objective.gauss_newton(w)
         product = lambda v: G(w.unflatten(v)).flatten() + self.damping * v
@@ -258,7 +262,7 @@ class GaussNewton:
 
 
 @dataclass(frozen=True)
-class LevenbergMarquardt:
+class LevenbergMarquardt(Rule):
     """GaussNewton that finds its own damping: three times less after a step that descends, twice more and once again after one that does not.
 
     The state is the damping. Raises ValueError where no damping makes the step descend. Marquardt 1963.
@@ -282,7 +286,7 @@ class LevenbergMarquardt:
 
 
 @dataclass(frozen=True)
-class ConjugateGradient:
+class ConjugateGradient(Rule):
     """Nonlinear conjugate gradients: d = -g + b d_old, with b of Polak & Ribiere (1969), never negative, and the step that the curvature asks for.
 
     The step along d is -<g, d> / <H d, d>, one Hessian product; where the curvature is not positive it is 1 / |d|. On a quadratic in n
@@ -312,21 +316,3 @@ def hessian_matrix(objective: Objective, w: Vector) -> Array:
     xp = namespace(w.flatten())
     H = xp.stack([objective.hessian(w, w.unflatten(e)).flatten() for e in xp.eye(w.size)])
     return 0.5 * (H + H.T)
-
-
-@dataclass(frozen=True)
-class AGD:
-    """Automatic gradient descent: no step size. Each of L layers moves by -(eta / L) sqrt(fan_out / fan_in) G / |G|_F, where
-    eta = log((1 + sqrt(1 + 4 S)) / 2) and S is the mean of sqrt(fan_out / fan_in) |G|_F over the layers. Bernstein et al. 2023.
-    """
-
-    def start(self, w: Vector) -> Any:
-        return ()
-
-    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
-        fans = lambda G: (G.shape[0] / G.shape[1]) ** 0.5
-        leaves = g.leaves()
-        sizes = [fans(G) * float((G * G).sum()) ** 0.5 for G in leaves]
-        eta = np.log((1 + np.sqrt(1 + 4 * sum(sizes) / len(sizes))) / 2)
-        size = iter(sizes)
-        return -(Vector(g.map(lambda G: fans(G) ** 2 * G / (next(size) or 1.0)).nest()) * float(eta / len(leaves))), state
