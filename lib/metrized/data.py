@@ -1,9 +1,11 @@
-"""Real data sets. Two small ones ship with the package; larger ones are downloaded once, checked, and kept in a cache.
+"""Real data sets. Three small ones ship with the package; larger ones are downloaded once, checked, and kept in a cache.
 
 fashion   5000 + 1000 grey images 14 x 14 in ten balanced classes: 2x2 means of Fashion-MNIST (Xiao, Rasul & Vollgraf, Zalando SE 2017,
           MIT licence), the first 500 (100) of each class, shuffled with seed 0.
 austen    "Pride and Prejudice", Jane Austen 1813 (public domain), 684,767 characters; text as in the R package janeaustenr (Julia Silge,
           MIT licence).
+diabetes  442 patients, ten measurements each and how far the disease had come a year later (Efron, Hastie, Johnstone & Tibshirani, "Least
+          angle regression", 2004; as in scikit-learn, BSD licence).
 mnist     60000 + 10000 grey images 28 x 28 (LeCun, Cortes & Burges 1998).                      download, 11 MB
 cifar10   50000 + 10000 colour images 32 x 32 (Krizhevsky 2009).                                download, 170 MB
 shakespeare   1,115,394 characters (Karpathy's tiny Shakespeare).                               download, 1 MB
@@ -45,6 +47,14 @@ class Text(NamedTuple):
         return "".join(self.alphabet[i] for i in tokens)
 
 
+class Table(NamedTuple):
+    """Measurements x [samples, features], one outcome y [samples], and the names of the features."""
+
+    x: np.ndarray
+    y: np.ndarray
+    names: tuple[str, ...]
+
+
 class DownloadError(OSError):
     """A data set could not be fetched, or what came is not what was expected. Nothing is left in the cache."""
 
@@ -59,7 +69,7 @@ REMOTE = {  # file: (address, sha256)
 }
 
 
-def load(name: str) -> Images | Text:
+def load(name: str) -> Images | Text | Table:
     """A data set by name. Raises ValueError for a name that is not there, DownloadError where a download fails."""
     if name not in SETS:
         raise ValueError(f"no data set is called {name!r}; there are {', '.join(SETS)}")
@@ -78,7 +88,7 @@ def fetch(file: str) -> Path:
         return Path(pooch.retrieve(address, f"sha256:{sha256}", fname=file, path=cache_folder(), progressbar=True))
     except Exception as error:  # requests, urllib3, socket, hash and disk errors all mean one thing here
         raise DownloadError(f"could not download {file} from {address} ({type(error).__name__}: {error}). Try again with a network, put the file at "
-                            f'{cache_folder() / file} yourself, or use a set that ships with the package: load("fashion"), load("austen")') from error
+                            f'{cache_folder() / file} yourself, or use a set that ships with the package: {", ".join(SHIPPED)}') from error
 
 
 def fashion() -> Images:
@@ -90,6 +100,13 @@ def fashion() -> Images:
 def austen() -> Text:
     """"Pride and Prejudice"; ships with the package."""
     return text(lzma.decompress(_shipped("pride_and_prejudice.txt.xz")).decode())
+
+
+def diabetes() -> Table:
+    """Diabetes progression, 442 patients, in the units of the study; ships with the package."""
+    head, *lines = _shipped("diabetes.csv").decode().split()
+    rows = np.array([line.split(",") for line in lines], float)
+    return Table(rows[:, :-1], rows[:, -1], tuple(head.split(",")[:-1]))
 
 
 def mnist() -> Images:
@@ -113,7 +130,8 @@ def shakespeare() -> Text:
     return text(fetch("shakespeare.txt").read_text())
 
 
-SETS = {"fashion": fashion, "austen": austen, "mnist": mnist, "cifar10": cifar10, "shakespeare": shakespeare}
+SHIPPED = {"fashion": fashion, "austen": austen, "diabetes": diabetes}
+SETS = SHIPPED | {"mnist": mnist, "cifar10": cifar10, "shakespeare": shakespeare}
 
 
 def _shipped(file: str) -> bytes:

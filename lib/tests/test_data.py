@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes
 
 from metrized import data
 
@@ -50,6 +51,11 @@ def test_pictures_carry_their_classes(fashion):
     centres = np.stack([x[fashion.train_y == c].mean(0) for c in range(10)])
     found = ((z[:, None] - centres) ** 2).sum(-1).argmin(1)
     assert (found == fashion.test_y).mean() > 0.65
+
+
+def test_diabetes_is_scikit_learns():
+    ours, theirs = data.load("diabetes"), load_diabetes(scaled=False)
+    assert np.array_equal(ours.x, theirs.data) and np.array_equal(ours.y, theirs.target) and list(ours.names) == theirs.feature_names
 
 
 def test_austen(austen):

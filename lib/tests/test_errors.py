@@ -178,7 +178,7 @@ CASES = {  # name: (what somebody does, the type of the error, its important wor
     "a loss by itself, another shape": (lambda: SquareError()(ones((2, 3)), ones((2, 1))), ValueError, r"\[2, 3\] and targets \[2, 1\]"),
     "one_hot of a label too large": (lambda: data.one_hot(np.array([3, 10])), ValueError, "10"),
     "one_hot of a negative label": (lambda: data.one_hot(np.array([-1, 3])), ValueError, "-1"),
-    "unknown data set": (lambda: data.load("fashon"), ValueError, "'fashon'; there are fashion, austen, mnist, cifar10, shakespeare"),
+    "unknown data set": (lambda: data.load("fashon"), ValueError, "'fashon'; there are fashion, austen, diabetes, mnist, cifar10, shakespeare"),
     **{f"batch size {size}": (lambda size=size: data.batches(10, size, SEED), ValueError, f"1 to 10 of the 10 samples, got size {size}")
        for size in (0, -1, 11)},
     "batches of no data": (lambda: data.batches(0, 1, SEED), ValueError, "got size 1"),
