@@ -71,7 +71,7 @@ class Watched(np.ndarray):
         result = super().__array_function__(function, types, args, kwargs)
         if type(result) is not np.ndarray:
             return result
-        if function in (np.where, np.concatenate, np.stack, np.pad):
+        if function in (np.where, np.concatenate, np.pad):
             self.ledger.note(function.__name__, 0, result.nbytes)
         return self.ledger.watch(result)
 
@@ -90,7 +90,9 @@ def _operations(ufunc: np.ufunc, method: str, inputs: tuple, result) -> int:
         return 2 * np.size(result) * np.shape(inputs[0])[-1]
     if method == "__call__":
         return np.size(result)
-    return np.size(inputs[2] if method == "at" else inputs[0])
+    if method == "at":
+        return np.size(np.asarray(inputs[0])[inputs[1]])
+    return np.size(inputs[0])
 
 
 def peak_bytes(f: Callable[[], object]) -> int:

@@ -220,7 +220,8 @@ class Newton(Rule):
 class CubicNewton(Rule):
     """The global minimum of <g, d> + 1/2 <H d, d> + M/6 |d|^3, which lies above the loss if its Hessian is M-Lipschitz. Nesterov & Polyak 2006.
 
-    d = -(H + r M/2)^-1 g with r = |d|, found by bisection on the eigenvalues of H.
+    d = -(H + r M/2)^-1 g with r = |d|, found by bisection on the eigenvalues of H. Where g has no part along the most negative curvature, as on
+    a saddle, that direction fills d up to the least r for which the matrix is not negative.
     """
 
     objective: Objective
@@ -235,6 +236,10 @@ class CubicNewton(Rule):
         solve = lambda r: -h / (values + 0.5 * self.M * r)
         size = lambda r: float((solve(r) ** 2).sum()) ** 0.5
         low = max(0.0, -2 * float(values[0]) / self.M) * (1 + 1e-12) + 1e-12  # here H + r M/2 becomes positive definite
+        if values[0] < 0 and (short := low * low - size(low) ** 2) > 0:
+            d = solve(low)
+            d[0] += short ** 0.5 * (1 if d[0] >= 0 else -1)
+            return w.unflatten(U @ d), state
         high = low + 1.0
         while size(high) > high:
             high = 2 * high

@@ -17,7 +17,7 @@ from metrized.losses import CrossEntropy, SquareError
 from metrized.modules import NO_WEIGHTS, Multiply
 from metrized.norms import Euclidean, Induced, Layerwise, Lp, Max, Polygon, RMSOperator, Scaled, Spectral, TopK, Weighted
 from metrized.objective import Objective
-from metrized.optimizers import Adam, HeavyBall, NormalizedDescent, SteepestDescent
+from metrized.optimizers import LARS, Adam, CubicNewton, HeavyBall, NormalizedDescent, SteepestDescent
 from metrized.schedules import linear
 from metrized.train import descend
 from metrized.vectors import Covector, Vector
@@ -209,6 +209,9 @@ CASES = {  # name: (what somebody does, the type of the error, its important wor
     "both sharpness and step_size": (lambda: SteepestDescent(Max(), 1.0, 1.0), ValueError, "sharpness or a step_size.*not both"),
     "neither": (lambda: SteepestDescent(Max()), ValueError, "sharpness or a step_size"),
     "a number as norm": (lambda: SteepestDescent(0.1, step_size=0.1)(g), E, "norm"),
+    "a number as norm of NormalizedDescent": (lambda: NormalizedDescent(0.1, 0.1), TypeError, "norm must be a Norm.*0.1"),
+    "LARS of size 0": (lambda: LARS(0.0), ValueError, "step_size must be positive"),
+    "CubicNewton of M 0": (lambda: CubicNewton(None, 0.0), ValueError, "M must be positive"),
     "NormalizedDescent of size 0": (lambda: NormalizedDescent(Max(), 0.0), ValueError, "step_size must be positive"),
     "Adam of size 0": (lambda: Adam(0.0), ValueError, "step_size must be positive"),
     **{f"Adam {name} {beta}": (lambda name=name, beta=beta: Adam(0.1, **{name: beta}), ValueError, rf"{name} must be in \[0, 1\), got {beta}")
@@ -302,7 +305,7 @@ BAD = {
 def test_a_bad_download_leaves_nothing_and_a_good_one_is_kept(answer, server, cache):
     """A clear error names the file, the address and what ships; no file stays. Then a good file is fetched once, and not asked for again."""
     server.answers = [answer]
-    with pytest.raises(data.DownloadError, match=r'could not download shakespeare.txt from http://127.0.0.1.*load\("fashion"\)'):
+    with pytest.raises(data.DownloadError, match=r'could not download shakespeare.txt from http://127.0.0.1.*fashion, austen, diabetes'):
         data.load("shakespeare")
     assert files_in(cache) == []
     server.answers = [GOOD]

@@ -1,11 +1,13 @@
 """The ledger counts what is done, and a checkpoint saves what its formula says."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from metrized.atoms import Linear
 from metrized.bonds import Softmax, Tanh
 from metrized.compounds import GPT, MLP, Checkpoint, ConvNet
-from metrized.ledger import Ledger, peak_bytes
+from metrized.ledger import Ledger, Watched, peak_bytes
 from metrized.losses import CrossEntropy, SquareError
 from metrized.modules import NO_WEIGHTS
 from metrized.objective import Objective
@@ -64,3 +66,46 @@ def test_checkpoints_hold_what_the_formula_says(rng):
     for k in (2, 4, 8):
         assert abs(peak(k) - (k + 2 * L / k)) < 5, (k, peak(k))
     assert peak(4) < 0.5 * peak(None)
+
+
+def test_every_kind_of_call_is_counted(rng):
+    """A result counts as large as it is after broadcasting, a scatter by what it adds; moving numbers costs bytes and no operations."""
+    book = Ledger()
+    a, b = book.watch(rng.standard_normal(3)), rng.standard_normal((7, 3))
+    joined = np.concatenate([np.where(b > 0, a + b, 0.0).max() * b[:2], np.pad(a, (0, 2))[None, 2:]])
+    np.add.at(joined, [0, 2, 0, 1], rng.standard_normal((4, 3)))
+    np.add(1.0, b[0], out=a)
+    assert (a == 1 + b[0]).all()
+    assert {name: tuple(row) for name, row in book.rows.items()} == {
+        "add": (2, 21 + 3, 8 * (21 + 3)), "where": (1, 0, 8 * 21), "maximum.reduce": (1, 21, 8), "multiply": (1, 6, 8 * 6),
+        "pad": (1, 0, 8 * 5), "concatenate": (1, 0, 8 * 9), "add.at": (1, 12, 0), "equal": (1, 3, 3), "logical_and.reduce": (1, 3, 1)}
+    assert book.operations == 24 + 21 + 6 + 12 + 3 + 3 and book.bytes == 8 * (24 + 21 + 1 + 6 + 5 + 9) + 4
+
+
+def test_a_watched_array_without_a_ledger_is_counted_in_the_other_ones():
+    book = Ledger()
+    np.ones(3).view(Watched) + book.watch(np.ones(3))
+    assert book.operations == 3
+
+
+def test_a_ledger_reads_as_a_table(rng):
+    """Most operations first; calls, operations and bytes in columns, and their sums below."""
+    book = Ledger()
+    x = book.watch(rng.standard_normal((3, 5)).astype(np.float32))
+    np.exp(np.concatenate([x, x]) @ rng.standard_normal((5, 2)).astype(np.float32)).max()
+    lines = [line.split() for line in repr(book).splitlines()]
+    assert lines == [["function", "calls", "operations", "bytes"], ["matmul", "1", "120", "48"], ["exp", "1", "12", "48"],
+                     ["maximum.reduce", "1", "12", "4"], ["concatenate", "1", "0", "120"], ["all", "144", "220"]]
+
+
+def test_the_peak_is_what_the_call_itself_holds():
+    """Also where tracemalloc runs already, with a heap and a past peak of its own; it goes on if it ran, and stops if it did not."""
+    call = lambda: np.ones(100_000).sum()
+    assert abs(peak_bytes(call) - 800_000) < 50_000 and not tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        held = np.ones(300_000)
+        np.ones(1_000_000).sum()
+        assert abs(peak_bytes(call) - 800_000) < 50_000 and tracemalloc.is_tracing() and held.all()
+    finally:
+        tracemalloc.stop()

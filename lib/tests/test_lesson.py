@@ -22,6 +22,40 @@ def test_a_claim_prints_or_raises(capsys):
             claim("pi", value, (3, 4))
 
 
+class OnDevice:
+    """A number that NumPy cannot read before .get(), as CuPy's."""
+
+    def get(self):
+        return np.float64(0.5)
+
+
+def test_a_claim_holds_at_both_bounds_and_nowhere_below(capsys):
+    """Many values are told by their range; a failed claim is a failed assertion; numbers may come from the GPU."""
+    claim("edges", np.arange(6), (0, 5))
+    claim("many", np.arange(7), (0, 6))
+    claim("device", [OnDevice()], (0, 1))
+    claim("device", (OnDevice(), OnDevice()), (0, 1))
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "holds  edges: 0, 1, 2, 3, 4, 5  in [0, 5]" and out[1] == "holds  many: 0 to 6 (7 values)  in [0, 6]" and len(out) == 4
+    with pytest.raises(AssertionError, match="FAILS  pi: 2.9 "):
+        claim("pi", 2.9, (3, 4))
+
+
+def answered(text, truth, **within):
+    """The score of a number, in a quiz of its own: 1, 0, or None where it does not count."""
+    quiz = Quiz()
+    guess = quiz("?")
+    guess.answer.value = text
+    guess.score(truth, **within)
+    return quiz.right if quiz.scored else None
+
+
+def test_a_number_may_be_missed_by_a_tenth_of_itself():
+    """Unless told otherwise; of a negative one too, and zero by nothing. What is no number is no answer."""
+    assert [answered(text, -100) for text in ("-109", "-91", "-111", "-89", "100")] == [1, 1, 0, 0, 0]
+    assert [answered("0", 0.0), answered("0.1", 0.0), answered("7", 7, within=0.0), answered("many", 0.0), answered("", 0.0)] == [1, 0, 1, None, None]
+
+
 def test_a_guess_is_scored_once(capsys):
     predict = Quiz()
     guess = predict("?", ["a", "b"])
@@ -46,6 +80,14 @@ def test_a_guess_is_scored_once(capsys):
 def test_a_question_reads_without_a_kernel():
     bundle = Quiz()("How?", ["this way", "that way"])._repr_mimebundle_()
     assert "How?" in bundle["text/markdown"] and "- that way" in bundle["text/markdown"]
+    assert bundle["text/plain"] == "Predict. How?\n  - this way\n  - that way"
+
+
+def test_a_question_with_a_kernel_is_a_box_with_its_words_and_a_place_for_the_answer():
+    guess = Quiz()("How many?", unit="steps")
+    words, answer = guess.box.children
+    assert "How many?" in words.value and answer is guess.answer and answer.placeholder == "a number of steps"
+    assert guess._repr_mimebundle_()["application/vnd.jupyter.widget-view+json"]["model_id"] == guess.box.model_id
 
 
 def test_show_prints_the_library_itself():

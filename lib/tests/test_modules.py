@@ -184,6 +184,10 @@ def test_a_checkpoint_changes_nothing_but_memory(rng):
     same((y, pull(dy)[0], pull(dy)[1].flatten()), (z, again(dy)[0], again(dy)[1].flatten()), 0)
     same((plain.norm(w), plain.mass, plain.sensitivity, *plain.sharpness), (check.norm(w), check.mass, check.sensitivity, *check.sharpness), 0)
     same(check.tare(1.0).norm(w), plain.tare(1.0).norm(w), 0)
+    alone, stacked = Checkpoint(inner), plain.initialize(rng, F)[1].map(lambda a: np.stack([a, -a]))
+    adjoint(alone, x, w[1], rng)
+    assert alone.networks(stacked) == 2 and repr(alone) == f"Checkpoint({inner})" == repr(alone.tare(0.5))
+    assert alone.tare(0.0).norm(w[1]) == inner.tare(0.0).norm(w[1])
 
 
 def test_operators_build_what_they_say(rng):

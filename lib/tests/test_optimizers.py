@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from laws import random_vector, same
-from metrized.atoms import Conv2D
+from metrized.atoms import Conv2D, Linear
 from metrized.bonds import Tanh
 from metrized.compounds import MLP
 from metrized.curvature import hunt, majorization_gap, quadratic_model, sharpness, spectrum
@@ -27,6 +27,7 @@ from metrized.optimizers import (
     Newton,
     NormalizedDescent,
     SteepestDescent,
+    hessian_matrix,
 )
 from metrized.schedules import constant, linear
 from metrized.train import Diverged, descend
@@ -213,6 +214,12 @@ def test_momentum_goes_around_any_rule(rng):
         same(step.array, rule(seen)[0].array, 1e-12)
 
 
+def test_momentum_shows_the_weights_to_its_rule(rng):
+    w, g = (kind(rng.standard_normal((3, 4))) for kind in (Vector, Covector))
+    for kind in (HeavyBall, Nesterov):
+        same(kind(LARS(0.1), 0.0)(g, kind(LARS(0.1), 0.0).start(w), w)[0].array, LARS(0.1)(g, (), w)[0].array, 0)
+
+
 def test_momentum_keeps_the_state_of_its_rule(rng):
     """Around Adam, it is Adam on the sums: Adam's own memory goes on inside."""
     gs, momentum, adam = [Covector(rng.standard_normal((3, 4))) for _ in range(4)], HeavyBall(Adam(0.1), 0.7), Adam(0.1)
@@ -389,6 +396,14 @@ def test_sharpness_is_the_top_eigenvalue_and_not_the_largest():
     np.testing.assert_allclose(spectrum(saddle, w, np.random.default_rng(0))[0], [-5, 1, 2], rtol=1e-12)
 
 
+def test_sharpness_takes_the_steps_it_is_given(rng):
+    """One Lanczos step is the Rayleigh quotient of the start; two give the larger of two Ritz values."""
+    objective, w = network(rng)
+    for steps in (1, 2):
+        values = spectrum(objective, w, np.random.default_rng(5), steps)[0]
+        assert len(values) == steps and sharpness(objective, w, np.random.default_rng(5), steps) == values[-1]
+
+
 def test_quadratic_model_of_a_quadratic_is_exact(rng):
     """Value, slope and curvature: no more is left."""
     w, d = Vector(rng.standard_normal(3)), Vector(rng.standard_normal(3))
@@ -428,6 +443,8 @@ def test_momentum_obeys_its_matrix(rule, rng):
         while len(predicted) < len(path):
             predicted.append(np.trace(M) * predicted[-1] - np.linalg.det(M) * predicted[-2])
         np.testing.assert_allclose(path, predicted, atol=1e-12)
+        for before, now, after in zip(path, path[1:], path[2:], strict=False):
+            np.testing.assert_allclose(M @ (now, before), (after, now), atol=1e-12)
 
 
 # Second order.
@@ -477,18 +494,73 @@ def test_the_cubic_step_minimizes_its_model(rng):
         assert model(d) <= model(rng.standard_normal((5000, 2)) * 2).min() + 1e-9
 
 
-def test_zero_curvature_is_one_clear_error():
-    with pytest.raises(ValueError, match="curvature of zero.*damping"):
-        Newton(Quadratic(np.diag([1.0, 0.0])))(Covector(np.ones(2)), (), Vector(np.ones(2)))
+def test_the_cubic_step_solves_its_equation(rng):
+    """(H + M/2 |d|) d = -g with a positive semidefinite matrix on the left: that is the global minimum, for every H, short and far."""
+    for scale in (1.0, 1e4):
+        for _ in range(20):
+            A, g, M = rng.standard_normal((4, 4)), scale * rng.standard_normal(4), rng.uniform(0.5, 5.0)
+            H = A + A.T
+            d = CubicNewton(Quadratic(H), M)(Covector(g), (), Vector(np.zeros(4)))[0].array
+            S = H + 0.5 * M * np.linalg.norm(d) * np.eye(4)
+            assert np.linalg.norm(S @ d + g) < 1e-9 * np.linalg.norm(g) and np.linalg.eigvalsh(S)[0] > 0
 
 
-def test_gauss_newton_without_a_matrix_is_gauss_newton_with_one(rng):
-    """On a small network: the step solves (G + damping) d = -g, with G formed column by column."""
+def test_the_cubic_step_leaves_a_saddle(rng):
+    """Where g has no part along the most negative curvature: no random step, and no step along it, has a lower model value."""
+    for scale in (0.0, 0.1):
+        for _ in range(20):
+            H, M, g = np.diag([-2.0, *rng.uniform(-1, 2, 2)]), rng.uniform(0.5, 5.0), scale * rng.standard_normal(3) * [0, 1, 1]
+            model = lambda d, g=g, H=H, M=M: g @ d + 0.5 * d @ H @ d + M / 6 * np.linalg.norm(d) ** 3
+            d = CubicNewton(Quadratic(H), M)(Covector(g), (), Vector(np.zeros(3)))[0].array
+            others = [d + size * rng.standard_normal(3) for size in np.geomspace(1e-3, 3, 200)] + [r * np.eye(3)[0] for r in np.linspace(-8, 8, 99)]
+            assert model(d) < -0.05 and min(map(model, others)) >= model(d) - 1e-9
+
+
+def test_gauss_newton_solves_linear_least_squares_in_one_step(rng):
+    """Undamped by default: the step arrives where NumPy's least squares does; with one product it is the best multiple of -g."""
+    X, T = rng.standard_normal((9, 4)), rng.standard_normal((9, 3))
+    objective, w = Objective(Linear(3, 4), SquareError(), X, T), Vector(rng.standard_normal((3, 4)))
+    g, net = objective.gradient(w), Linear(3, 4)
+    best = np.linalg.lstsq(X, T, rcond=None)[0]
+    step, _ = GaussNewton(objective)(g, (), w)
+    np.testing.assert_allclose(net.forward(X, w + step), X @ best, atol=1e-8)
+    short, G = GaussNewton(objective, 0.2, steps=1)(g, (), w)[0].array, objective.gauss_newton(w)(Vector(g.array)).array
+    np.testing.assert_allclose(short, -(g.array ** 2).sum() / ((g.array * G).sum() + 0.2 * (g.array ** 2).sum()) * g.array, rtol=1e-9)
+
+
+def test_levenberg_marquardt_takes_the_first_damping_that_descends(rng):
+    """Of c, 2c, 4c, ... with c the state; the next state is a third of it. Where none descends, as uphill on a parabola, it says so."""
+    raised = []
+    for c in np.geomspace(1e-5, 1.0, 20):
+        objective, w = network(rng)
+        g = objective.gradient(w)
+        trials = [GaussNewton(objective, c * 2 ** k, 8)(g, (), w)[0] for k in range(40)]
+        raised.append(next(k for k in range(40) if objective(w + trials[k]) <= objective(w)))
+        step, state = LevenbergMarquardt(objective, 0.1, 8)(g, c, w)
+        same((step.flatten(), np.array(state)), (trials[raised[-1]].flatten(), np.array(c * 2 ** raised[-1] / 3)), 1e-12)
+    assert max(raised) > 1 and min(raised) == 0
+    parabola = Objective(Linear(2, 3), SquareError(), rng.standard_normal((5, 3)), rng.standard_normal((5, 2)))
+    v = Vector(rng.standard_normal((2, 3)))
+    with pytest.raises(ValueError, match="no step that descends"):
+        LevenbergMarquardt(parabola)(-parabola.gradient(v), 1e-9, v)
+
+
+def test_a_conjugate_step_by_hand(rng):
+    """d = -g + max(0, <g, g - g_old> / |g_old|^2) d_old, or -g where that climbs; to the bottom along d, or by 1 without one."""
+    for _ in range(100):
+        A, g, old, last = rng.standard_normal((3, 3)), *rng.standard_normal((3, 3))
+        d = -g + max(0.0, g @ (g - old) / (old @ old)) * last
+        d = d if d @ g < 0 else -g
+        bent = d @ (A + A.T) @ d
+        step, state = ConjugateGradient(Quadratic(A + A.T))(Covector(g), (old, last), Vector(np.zeros(3)))
+        same((step.array, *state), (-(g @ d) / bent * d if bent > 0 else d / np.linalg.norm(d), g, d), 1e-12)
+
+
+def test_the_hessian_matrix_is_symmetric_and_multiplies_as_the_products_do(rng):
     objective, w = network(rng)
-    g, G = objective.gradient(w), objective.gauss_newton(w)
-    matrix = np.stack([G(w.unflatten(e)).flatten() for e in np.eye(w.size)])
-    step, _ = GaussNewton(objective, damping=0.1, steps=500)(g, (), w)
-    np.testing.assert_allclose(step.flatten(), -np.linalg.solve(matrix + 0.1 * np.eye(w.size), g.flatten()), rtol=1e-6, atol=1e-9)
+    H, v = hessian_matrix(objective, w), random_vector(rng, w)
+    assert (H == H.T).all()
+    np.testing.assert_allclose(H @ v.flatten(), objective.hessian(w, v).flatten(), atol=1e-6)
 
 
 def test_levenberg_marquardt_never_climbs(rng):
@@ -506,6 +578,32 @@ def test_the_hunter_catches_every_lie_on_a_quadratic_and_no_truth(rng):
         assert gap < -1e-3 and majorization_gap(Quadratic(), w, step, norm, 0.99 * exact) < 0
 
 
+class Cubic(Quadratic):
+    """sum_i c_i w_i^3 / 6. On the sphere of radius r it is at most r^3 max(c) / 6, at r e_i; from the origin every e_i is a local maximum."""
+
+    def __init__(self, c):
+        self.c, self.seen = c, []
+
+    def __call__(self, w):
+        return (self.c * w.array ** 3).sum() / 6
+
+    def value_and_grad(self, w):
+        self.seen.append(w)
+        return self(w), Covector(0.5 * self.c * w.array ** 2)
+
+
+def test_the_hunter_climbs_to_the_highest_of_many_peaks(rng):
+    """The least gap is sharpness/2 - r max(c)/6, at the largest r it may try; of the same size are all steps it looks at. True bounds too."""
+    for sharp in (0.1, 7.0):
+        loss, sizes = Cubic(rng.uniform(0.5, 2.0, 5)), (0.1, 1.0, 0.5)
+        gap, step = hunt(loss, Vector(np.zeros(5)), Euclidean(), sharp, rng, sizes, tries=60)
+        np.testing.assert_allclose(gap, sharp / 2 - loss.c.max() / 6, rtol=1e-9)
+        np.testing.assert_allclose(step.array, np.eye(5)[loss.c.argmax()], atol=1e-6)
+        assert all(np.isclose(np.linalg.norm(w.array), (0.0, *sizes)).any() for w in loss.seen)
+    for r in (0.5, 2.0):  # the gap is told per norm(dw)^2
+        np.testing.assert_allclose(hunt(loss, Vector(np.zeros(5)), Euclidean(), 1.0, rng, (r,), 60)[0], 0.5 - r * loss.c.max() / 6, rtol=1e-9)
+
+
 def test_automatic_gradient_descent_by_hand(rng):
     """One layer: eta = log((1 + sqrt(1 + 4 S)) / 2) with S = sqrt(fan_out / fan_in) |G|_F, along G / |G|_F times the fans; no gradient, no step."""
     G = rng.standard_normal((2, 8))
@@ -515,3 +613,17 @@ def test_automatic_gradient_descent_by_hand(rng):
     two, _ = AGD()(Covector((G, G)))
     np.testing.assert_allclose(two[0].array, step.array / 2)
     assert not AGD()(Covector(0 * G))[0].array.any()
+
+
+def test_automatic_gradient_descent_weighs_unlike_layers(rng):
+    """S is the mean over layers, and each moves along its own G / |G|_F."""
+    Gs = [c * rng.standard_normal(shape) for c, shape in ((0.1, (2, 8)), (5.0, (7, 3)), (1.0, (4, 1)))]
+    fans, sizes = [np.sqrt(m / n) for m, n in ((2, 8), (7, 3), (4, 1))], [np.linalg.norm(G) for G in Gs]
+    eta = np.log((1 + np.sqrt(1 + 4 * np.mean(np.multiply(fans, sizes)))) / 2)
+    for s, fan, G, size in zip(AGD()(Covector(tuple(Gs)))[0].leaves(), fans, Gs, sizes, strict=True):
+        np.testing.assert_allclose(s, -eta / 3 * fan * G / size)
+
+
+def test_defaults_are_the_published_ones():
+    assert Adam(0.1) == Adam(0.1, 0.9, 0.999, 1e-8) and HeavyBall(Adam(0.1)).beta == Nesterov(Adam(0.1)).beta == 0.9
+    assert LevenbergMarquardt(None).start(None) == 1e-3 and LevenbergMarquardt(None, 0.7).start(None) == 0.7

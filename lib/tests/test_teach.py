@@ -33,3 +33,34 @@ def test_a_false_claim_fails_the_command(tmp_path, monkeypatch, capsys):
     assert claims.main([]) == 1
     first, second = capsys.readouterr().out.splitlines()
     assert first.startswith("| 01 | FAILED |") and "FAILS  zero: 5" in first and second == "| 02 | zero | 0 | [0, 1] |"
+
+
+def test_lectures_are_told_in_order(tmp_path, monkeypatch, capsys, rng):
+    """Whatever the order of the files in the folder."""
+    for folder in ("solutions", "homework", "lectures"):
+        (tmp_path / folder).mkdir()
+    for i in rng.permutation(30):
+        (tmp_path / "lectures" / f"{i:02}-a.ipynb").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(claims, "claims", lambda path: [(path.name, "0", "[0, 1]")])
+    assert claims.main([]) == 0
+    assert [line[2:4] for line in capsys.readouterr().out.splitlines()] == [f"{i:02}" for i in range(30)]
+
+
+@pytest.mark.slow
+def test_only_printed_claims_are_told(tmp_path, monkeypatch, capsys):
+    """Whole lines, to stdout, in order; a statement may hold a colon. No lecture, no success."""
+    for folder in ("solutions", "homework", "lectures"):
+        (tmp_path / folder).mkdir()
+    source = """import sys
+from metrized.lesson import claim
+claim('rate: of two', [0, 1], (0, 1))
+print('it holds  quoted: 1  in [0, 1]')
+print('holds  whispered: 1  in [0, 1]', file=sys.stderr)
+claim('rate', 0.5, (0, 1))"""
+    cell = {"cell_type": "code", "id": "a", "metadata": {}, "outputs": [], "execution_count": None, "source": source}
+    (tmp_path / "lectures" / "07-a.ipynb").write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    monkeypatch.chdir(tmp_path)
+    assert claims.main(["07"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["| 07 | rate: of two | 0, 1 | [0, 1] |", "| 07 | rate | 0.5 | [0, 1] |"]
+    assert claims.main(["08"]) == 1

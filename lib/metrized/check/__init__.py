@@ -3,6 +3,7 @@
 An exercise knows its misconceptions as code. A wrong answer that agrees with one of them everywhere gets that misconception's hint; one that
 breaks a law gets that law's; one that is off by a factor everywhere hears the factor. Then follows the smallest instance that fails.
 """
+import copy
 import inspect
 import traceback
 from collections.abc import Callable
@@ -43,7 +44,7 @@ class Exercise:
     laws_of_a_right_answer: tuple[Law, ...] = ()
     """What else a function with the right numbers must obey, such as how often it may call another."""
     on_error: str = ""
-    """A hint for code that raises."""
+    """A hint for code in which shapes do not fit, or a matrix is singular."""
     tolerance: float = 1e-6
     instances: int = 6
 
@@ -64,7 +65,7 @@ class Report:
     def __repr__(self):
         name, points = self.exercise.name, self.exercise.points
         head = {"passed": f"{name}: public checks passed ({points} points).", "empty": f"{name}: nothing has been entered yet ({points} points).",
-                "wrong": f"{name}: not yet. {self.hint}", "error": f"{name}: your code raised an error. {self.hint}"}[self.status]
+                "wrong": f"{name}: not yet. {self.hint}", "error": f"{name}: your code raised an error. {self.hint}".rstrip()}[self.status]
         return "\n".join(filter(None, [head, self.details]))
 
 
@@ -95,12 +96,18 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
     instances = sorted((exercise.inputs(rng) for _ in range(exercise.instances)), key=lambda instance: sum(map(_size, instance)))
     answers = []
     for instance in instances:
+        given = _copies(instance)
         try:
-            answers.append(student(*_copies(instance)))
+            answers.append(student(*given))
         except NotImplementedError:
             return Report(exercise, "empty")
         except Exception as error:
-            return Report(exercise, "error", f"{type(error).__name__}: {error} {exercise.on_error}".rstrip(), _students_part(error))
+            hint = exercise.on_error if isinstance(error, (ValueError, np.linalg.LinAlgError)) else ""
+            return Report(exercise, "error", hint, f"{_students_part(error)}\n{type(error).__name__}: {error}")
+        for name, before, after in zip(_names(student, instance), instance, given, strict=True):
+            if not callable(before) and _text(before) != _text(after):
+                return Report(exercise, "wrong", f"Your function changes its argument `{name}`, which whoever calls it still needs. "
+                              f"Operations like `{name} -= ...` and `{name}[...] = ...` write into the caller's array: make a new one.")
     if all(answer is Ellipsis for answer in answers):
         return Report(exercise, "empty")
     expected = [exercise.reference(*_copies(instance)) for instance in instances]
@@ -109,9 +116,15 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
         hint = _law(exercise.laws_of_a_right_answer, student, instances)
         return Report(exercise, "wrong" if hint else "passed", hint)
     i = agrees.index(False)
-    hint = _misconception(exercise, instances, answers) or _form(answers[i], expected[i]) or _law(exercise.laws, student, instances)
-    hint = hint or _factor(answers, expected) or "The numbers differ from what the definition gives; try the smallest case by hand."
+    hint = _misconception(exercise, instances, answers) or _form(answers[i], expected[i]) or _factor(answers, expected)
+    hint = hint or _law(exercise.laws, student, instances) or "The numbers differ from what the definition gives; try the smallest case by hand."
     return Report(exercise, "wrong", hint, _beside(student, instances[i], answers[i], expected[i]))
+
+
+def told(f: Callable, words: str) -> Callable:
+    """f, with the words by which a check shows it to a student."""
+    f.__doc__ = words
+    return f
 
 
 def _misconception(exercise: Exercise, instances: list[tuple], answers: list) -> str:
@@ -141,7 +154,9 @@ def _form(answer, expected) -> str:
     if isinstance(expected, tuple):
         if not isinstance(answer, (tuple, list, np.ndarray)) or len(answer) != len(expected):
             return f"The function should return {len(expected)} things, as in `return a, b`."
-        return next(filter(None, (_form(a, e) for a, e in zip(answer, expected, strict=True))), "")
+        words = [_form(a, e).replace("The answer", f"Thing {i} of the {len(expected)} that you return", 1)
+                 for i, (a, e) in enumerate(zip(answer, expected, strict=True), 1)]
+        return next(filter(None, words), "")
     a = _numbers(answer)
     if a is None:
         what = "complex" if getattr(answer, "dtype", None) is not None and answer.dtype.kind == "c" else f"a {type(answer).__name__}"
@@ -154,14 +169,17 @@ def _form(answer, expected) -> str:
 
 
 def _factor(answers: list, expected: list) -> str:
-    """A word on answers that are right up to one constant factor."""
-    if any(isinstance(e, tuple) for e in expected):
+    """A word on answers, or on one of several things returned, that are right up to one constant factor."""
+    if isinstance(expected[0], tuple):
+        each = [_factor([a[i] for a in answers], [e[i] for e in expected]) for i in range(len(expected[0]))]
+        return next((f"Thing {i} of the {len(each)} that you return: {words}" for i, words in enumerate(each, 1) if words), "")
+    if len({np.shape(_numbers(a)) == np.shape(e) for a, e in zip(answers, expected, strict=True)} | {True}) > 1:
         return ""
     a, e = (np.concatenate([np.ravel(np.array(x, dtype=float)) for x in values]) for values in (answers, expected))
     if isinstance(expected[0], (bool, np.bool_)):
-        return "Yes and no are mixed up in some cases; try the border itself."
+        return "" if (a == e).all() else "Yes and no are mixed up in some cases; try the border itself."
     c = (a @ e) / (e @ e)
-    if c == 0 or abs(a - c * e).max() > 1e-6 * abs(c * e).max():
+    if c == 0 or abs(c - 1) < 1e-6 or not abs(a - c * e).max() <= 1e-6 * abs(c * e).max():
         return ""
     return f"Right up to a constant: your answer is {c:.3g} times what the definition gives, always."
 
@@ -172,7 +190,7 @@ def _size(x) -> int:
 
 
 def _copies(instance: tuple) -> tuple:
-    return tuple(x.copy() if isinstance(x, np.ndarray) else x for x in instance)
+    return tuple(x if callable(x) else copy.deepcopy(x) for x in instance)
 
 
 def _numbers(x) -> np.ndarray | None:
@@ -195,17 +213,26 @@ def _same(answer, expected, tolerance: float) -> bool:
 
 def _beside(student: Callable, instance: tuple, answer, expected) -> str:
     """The instance, what was expected for it, and what came."""
-    names = [name for name in inspect.signature(student).parameters] if callable(student) else []
-    given = [f"{name} = {_text(x)}" for name, x in zip(names, instance, strict=False) if not callable(x)]
+    shown = [(name, x.__doc__ if callable(x) else _text(x)) for name, x in zip(_names(student, instance), instance, strict=True)]
+    given = [f"{name} = {text}" for name, text in shown if text]
     with np.printoptions(precision=4, suppress=True, threshold=12):
         return "\n".join([*(f"  for {line}" for line in given), f"  expected: {_text(expected)}", f"  got:      {_text(answer)}"])
+
+
+def _names(student: Callable, instance: tuple) -> list[str]:
+    """What the student calls the arguments."""
+    try:
+        names = list(inspect.signature(student).parameters)
+    except (TypeError, ValueError):  # NumPy's own functions have none
+        names = []
+    return names if len(names) == len(instance) else [f"argument {i}" for i in range(1, len(instance) + 1)]
 
 
 def _text(x) -> str:
     """A value on one line; a student's object that cannot print itself is named by its type."""
     try:
         if isinstance(x, tuple) or isinstance(x, list) and any(isinstance(part, tuple) for part in x):
-            return "({})".format(", ".join(map(_text, x))) if isinstance(x, tuple) else "[{}]".format(", ".join(map(_text, x)))
+            return "({}{})".format(", ".join(map(_text, x)), "," * (len(x) == 1)) if isinstance(x, tuple) else "[{}]".format(", ".join(map(_text, x)))
         return np.array2string(np.array(x), precision=4, suppress_small=True, separator=", ").replace("\n", "")[:400]
     except Exception:
         return f"a {type(x).__name__}"

@@ -1,7 +1,7 @@
 """Homework 2, reverse mode by hand: what is right, and what people do instead."""
 import numpy as np
 
-from . import Checker, Exercise, Law, Misconception
+from . import Checker, Exercise, Law, Misconception, told
 
 
 def layer(rng):
@@ -17,6 +17,8 @@ affine_pull = Exercise(
         Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy)),
         Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy[0])),
         Misconception("The batch is summed, and not averaged: the mean belongs to the loss.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.mean(0))),
+        Misconception("The batch is summed, and not averaged: the mean belongs to the loss.",
+                      lambda dy, x, W: (dy @ W, dy.T @ x / len(dy), dy.mean(0))),
         Misconception("dW has the shape of W, [fan_out, fan_in]; yours is transposed.", lambda dy, x, W: (dy @ W, x.T @ dy, dy.sum(0))),
         Misconception("The sum for the bias runs over the batch, and not over the outputs.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.sum(1))),
         Misconception("This is y's own formula, the push. The pull goes from dy to x, W and b.", lambda dy, x, W: (x @ W.T, dy.T @ x, dy.sum(0)))),
@@ -54,6 +56,8 @@ softmax_pull = Exercise(
                       lambda dy, p: p * (dy - (p * dy).sum(0, keepdims=True))),
         Misconception("The sum runs over the entries of one sample, and not over all samples.", lambda dy, p: p * (dy - (p * dy).sum())),
         Misconception("This is the share of the cross-entropy's gradient, p - onehot. Here dy is any covector.", lambda dy, p: p - dy),
+        Misconception("No mean over the batch: each sample has its own covector.",
+                      lambda dy, p: p * (dy - (p * dy).sum(-1, keepdims=True)) / len(p)),
         Misconception("The mean is weighted with the probabilities.", lambda dy, p: p * (dy - dy.mean(-1, keepdims=True)))), (
         Law("Each row of the answer should sum to 0: adding a constant to all logits changes nothing.",
             lambda f, dy, p: np.allclose(np.sum(f(dy, p), -1), 0)),
@@ -61,12 +65,12 @@ softmax_pull = Exercise(
 
 
 def graph(rng):
-    """A random trace: node i has one to three different parents before it; two inputs, and every node but the last has a child."""
-    n = int(rng.integers(5, 9))
-    parents = [(), ()]
-    for i in range(2, n):
-        others = rng.choice(i - 1, size=int(rng.integers(0, min(3, i))), replace=False)
-        parents.append((*(int(j) for j in sorted(others)), i - 1))
+    """A random trace: one to three inputs, then nodes with one to three parents before them, the same one twice now and then."""
+    inputs, n = int(rng.integers(1, 4)), int(rng.integers(5, 9))
+    parents = [() for _ in range(inputs)]
+    for i in range(inputs, n):
+        others = rng.choice(i, size=int(rng.integers(0, 3)))
+        parents.append((*(int(j) for j in sorted(others)), i - 1 if i > inputs else int(rng.integers(inputs))))
     return parents, [tuple(float(s) for s in rng.uniform(-2, 2, len(p))) for p in parents]
 
 
@@ -97,20 +101,45 @@ def wrong_way(parents, slopes):
     return bar
 
 
-def forward_mode(parents, slopes, seed=0):
+def forward_mode(parents, slopes, seeds=slice(0, 1)):
     dot = np.zeros(len(parents))
-    dot[seed] = 1.0
-    for i in range(2, len(parents)):
+    dot[seeds] = 1.0
+    for i in [i for i, p in enumerate(parents) if p]:
         dot[i] = sum(dot[p] * s for p, s in zip(parents[i], slopes[i], strict=True))
     return dot
 
 
 def everything_forward(parents, slopes):
-    dot = np.zeros(len(parents))
-    dot[:2] = 1.0
-    for i in range(2, len(parents)):
-        dot[i] = sum(dot[p] * s for p, s in zip(parents[i], slopes[i], strict=True))
-    return dot
+    return forward_mode(parents, slopes, [i for i, p in enumerate(parents) if not p])
+
+
+def unbuffered(parents, slopes):
+    bar = np.zeros(len(parents))
+    bar[-1] = 1.0
+    for i in reversed(range(len(parents))):
+        bar[list(parents[i])] += bar[i] * np.array(slopes[i])
+    return bar
+
+
+def truncated(parents, slopes):
+    bar = np.zeros(len(parents), int)
+    bar[-1] = 1
+    for i in reversed(range(len(parents))):
+        for p, s in zip(parents[i], slopes[i], strict=True):
+            bar[p] += int(bar[i] * s)
+    return bar
+
+
+def first_parents(parents, slopes):
+    return reverse([p[:1] for p in parents], [s[:1] for s in slopes])
+
+
+def slopes_only(parents, slopes):
+    bar = np.zeros(len(parents))
+    bar[-1] = 1.0
+    for p, s in ((p, s) for i in range(len(parents)) for p, s in zip(parents[i], slopes[i], strict=True)):
+        bar[p] += s
+    return bar
 
 
 def counting_paths(parents, slopes):
@@ -124,6 +153,11 @@ backward = Exercise(
         Misconception("A node with several children gets a share from each: add, and do not overwrite.", overwrite),
         Misconception("A node can pass its share on only when its own is complete: go from the last node to the first.", wrong_way),
         Misconception(JVP, forward_mode),
+        Misconception("The same parent may stand twice in a tuple, as in z times z, and `bar[list] += ...` adds only once to each: use a loop.",
+                      unbuffered),
+        Misconception("np.zeros(n, int) cuts what is added to whole numbers.", truncated),
+        Misconception("A node may have several parents; you served the first.", first_parents),
+        Misconception("A child hands on its own derivative times the slope, and not the slope alone.", slopes_only),
         Misconception(JVP, everything_forward),
         Misconception("The slopes do not enter: this counts the paths to the output.", counting_paths)), (
         Law("The derivative of the output with respect to itself, the last entry, should be 1.",
@@ -132,21 +166,11 @@ backward = Exercise(
             lambda f, parents, slopes: np.allclose(f(parents, [tuple(0.0 for _ in s) for s in slopes])[:-1], 0))))
 
 
-class Counted:
-    """A function of one number that knows how often it was called."""
-
-    def __init__(self, f):
-        self.f, self.calls = f, 0
-
-    def __call__(self, z):
-        self.calls += 1
-        return self.f(z)
-
-
 def chain(rng):
     """A step of a chain with its slope, a start, a length, and how many steps lie between checkpoints (a divisor of the length)."""
     a, b, k, stretches = float(rng.uniform(0.8, 1.3)), float(rng.uniform(-0.5, 0.5)), int(rng.integers(2, 5)), int(rng.integers(2, 5))
-    return lambda z: a * np.sin(z) + b, lambda z: a * np.cos(z), float(rng.uniform(0.5, 1.5)), k * stretches, k
+    step, slope = lambda z: a * np.sin(z) + b, lambda z: a * np.cos(z)
+    return told(step, f"{a:.4f} sin(z) + {b:.4f}"), told(slope, f"{a:.4f} cos(z)"), float(rng.uniform(0.5, 1.5)), k * stretches, k
 
 
 def derivative(step, slope, z, length, every):
@@ -184,18 +208,28 @@ def frozen_in_stretches(step, slope, z, length, every):
     return product
 
 
+def steps_before_and_after(f, step, slope, z, every, stretches=6):
+    """How often `step` is called before the first call of `slope`, and how often after it, on a chain of six stretches."""
+    order = []
+    noted = lambda g, name: lambda z: order.append(name) or g(z)
+    f(noted(step, "step"), noted(slope, "slope"), z, stretches * every, every)
+    first = order.index("slope")
+    return order[:first].count("step"), order[first:].count("step")
+
+
+def backward_in_time(f, step, slope, z, length, every):
+    """Nothing is multiplied before the last checkpoint has been reached."""
+    return steps_before_and_after(f, step, slope, z, every)[0] >= 5 * every
+
+
 def economical(f, step, slope, z, length, every):
     """Two runs of the chain at most."""
-    counted = Counted(step)
-    f(counted, slope, z, 6 * every, every)
-    return counted.calls <= 12 * every
+    return sum(steps_before_and_after(f, step, slope, z, every)) <= 12 * every
 
 
 def really_again(f, step, slope, z, length, every):
-    """More than one run: the values between checkpoints cannot all have been kept."""
-    counted = Counted(step)
-    f(counted, slope, z, 6 * every, every)
-    return counted.calls >= 9 * every - 6
+    """Five stretches are run again after the last one's slopes: their values cannot have been kept."""
+    return steps_before_and_after(f, step, slope, z, every)[1] >= 5 * (every - 1)
 
 
 checkpointed = Exercise(
@@ -205,14 +239,24 @@ checkpointed = Exercise(
         Misconception("The slope changes along the chain; you used the one at the start for every step.", at_the_start),
         Misconception("Within a stretch the slope changes too; you used the one at its checkpoint for every step.", frozen_in_stretches),
         Misconception("The slope of step t is taken at z_t, before the step, and not after it.", one_late)), (), laws_of_a_right_answer=(
+        Law("The derivative is right. But this is forward mode: the first slope was taken before the last checkpoint was reached.", backward_in_time),
         Law("The derivative is right. But `step` was called more than twice per step: start again from the last checkpoint, not from z_0.",
             economical),
         Law("The derivative is right, but nothing was run again, so all values must have been kept: keep the checkpoints alone.", really_again)))
 
 best_spacing = Exercise(
-    "best_spacing", 10, lambda rng: (float(rng.integers(20, 500)),), lambda length: (np.sqrt(length), 2 * np.sqrt(length)), (
+    "best_spacing", 10, lambda rng: (int(rng.integers(20, 500)),), lambda length: (np.sqrt(length), 2 * np.sqrt(length)), (
         Misconception("The spacing is right; in memory are length / k checkpoints AND the k values of one stretch.",
                       lambda length: (np.sqrt(length), np.sqrt(length))),
+        Misconception("Do not round: asked are two real numbers.", lambda length: (round(length ** 0.5), 2 * np.sqrt(length))),
+        Misconception("Do not round: asked are two real numbers.",
+                      lambda length: (int(length ** 0.5), int(length ** 0.5) + length / int(length ** 0.5))),
+        Misconception("Do not round: asked are two real numbers.",
+                      lambda length: (round(length ** 0.5), round(length ** 0.5) + length / round(length ** 0.5))),
+        Misconception("Here k is the spacing, and a step keeps one value; in the lecture k counted the checkpoints, and a block kept two.",
+                      lambda length: (np.sqrt(2 * length), 2 * np.sqrt(2 * length))),
+        Misconception("Here k is the spacing, and a step keeps one value; in the lecture k counted the checkpoints, and a block kept two.",
+                      lambda length: (np.sqrt(2 * length), np.sqrt(2 * length) + length / np.sqrt(2 * length))),
         Misconception("A checkpoint in the middle alone leaves stretches of half the length in memory.", lambda length: (length / 2, length / 2 + 2)),
         Misconception("Minimize k + length / k over k: the derivative 1 - length / k^2 vanishes at the square root.",
                       lambda length: (np.log2(length), np.log2(length) + length / np.log2(length)))), (

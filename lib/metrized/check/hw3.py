@@ -1,7 +1,7 @@
 """Homework 3, second-order methods: what is right, and what people do instead."""
 import numpy as np
 
-from . import Checker, Exercise, Law, Misconception
+from . import Checker, Exercise, Law, Misconception, _text, told
 
 
 def bent(rng):
@@ -9,7 +9,7 @@ def bent(rng):
     n = int(rng.integers(2, 6))
     B = rng.standard_normal((n, n))
     A = B @ B.T
-    return lambda w: A @ w + w ** 3, rng.standard_normal(n), rng.standard_normal(n)
+    return told(lambda w: A @ w + w ** 3, f"A w + w^3 with A = {_text(A)}"), rng.standard_normal(n), rng.standard_normal(n)
 
 
 def product(gradient, w, v, h=1e-5):
@@ -23,18 +23,29 @@ hessian_product = Exercise(
         Misconception("This is the Hessian at the origin: the two gradients are to be taken around w.", lambda f, w, v: product(f, 0 * w, v)),
         Misconception("The two gradients lie on either side of w along v; their order is reversed.", lambda f, w, v: -product(f, w, v)),
         Misconception("This is a number, <v, H v>. Asked is the vector H v.", lambda f, w, v: v @ product(f, w, v)),
+        Misconception("w and v have changed places: the two gradients are to be taken at w + h v and w - h v.", lambda f, w, v: product(f, v, w)),
         Misconception("This is the gradient at v, as if the gradient were linear.", lambda f, w, v: f(v))), (
+        Law("Nearly right, but not to four digits. Is the step h too large (the gradient bends) or too small (rounding)?",
+            lambda s, f, w, v: not np.allclose(s(f, w, v), product(f, w, v), rtol=0.2, atol=0.1)),
         Law("When the direction doubles, so should the product.",
             lambda s, f, w, v: np.allclose(s(f, w, 2 * v), 2 * np.asarray(s(f, w, v)), rtol=1e-3)),
         Law("For a quadratic with Hessian A it should be A v.",
             lambda s, f, w, v: np.allclose(s(lambda u: 3 * u, w, v), 3 * v, rtol=1e-3))), tolerance=1e-4)
 
 
+def curvatures(rng):
+    """An orthogonal matrix and as many curvatures, of both signs, none near 0."""
+    n = int(rng.integers(2, 6))
+    return np.linalg.qr(rng.standard_normal((n, n)))[0], rng.uniform(0.5, 3, n) * np.where(np.arange(n) % 2, 1, -1)
+
+
 def local(rng):
-    """A gradient and a Hessian as functions, and a point; the Hessian changes from place to place."""
-    gradient, w, _ = bent(rng)
-    A = np.array([gradient(1e-4 * e) / 1e-4 for e in np.eye(len(w))])
-    return gradient, lambda w: A + 3 * np.diag(w ** 2) + 0.1 * np.eye(len(w)), w
+    """The gradient and Hessian of a loss as functions, and a point; curvatures of both signs there, none near 0, that change from place to place."""
+    Q, lam = curvatures(rng)
+    w = rng.standard_normal(len(lam))
+    A = Q @ np.diag(lam) @ Q.T - 3 * np.diag(w ** 2)
+    text = f"with A = {_text(A)}"
+    return told(lambda w: A @ w + w ** 3, f"A w + w^3 {text}"), told(lambda w: A + 3 * np.diag(w ** 2), "A + 3 diag(w^2)"), w
 
 
 newton_step = Exercise(
@@ -48,15 +59,15 @@ newton_step = Exercise(
         Misconception("The Hessian is to be inverted, and not multiplied with.", lambda g, H, w: -H(w) @ g(w)),
         Misconception("This divides by the diagonal of the Hessian alone.", lambda g, H, w: -g(w) / np.diag(H(w))),
         Misconception("This is gradient descent.", lambda g, H, w: -g(w)),
+        Misconception("This is the saddle-free step of (b). Newton's own step goes to where the model is stationary, uphill or down.",
+                      lambda g, H, w: by_curvature(abs)(g(w), H(w))),
         Misconception("This is where the step leads. Asked is the step.", lambda g, H, w: w - np.linalg.solve(H(w), g(w)))))
 
 
 def indefinite(rng):
     """A gradient and a symmetric Hessian with curvatures of both signs."""
-    n = int(rng.integers(2, 6))
-    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
-    lam = rng.uniform(0.5, 3, n) * np.where(np.arange(n) % 2, 1, -1)
-    return rng.standard_normal(n), Q @ np.diag(lam) @ Q.T
+    Q, lam = curvatures(rng)
+    return rng.standard_normal(len(lam)), Q @ np.diag(lam) @ Q.T
 
 
 def by_curvature(change):
@@ -72,8 +83,13 @@ saddle_free = Exercise(
         Misconception("The absolute values are those of the eigenvalues, and not of the entries of H.", lambda g, H: -np.linalg.solve(abs(H), g)),
         Misconception("Negative curvatures keep their size; only their sign is dropped.", by_curvature(lambda lam: np.maximum(lam, 1e-3))),
         Misconception("This step climbs.", by_curvature(lambda lam: -abs(lam))),
-        Misconception("The step is still in the eigenbasis: turn it back by U.",
-                      lambda g, H: (lambda lam, U: -(U.T @ g) / abs(lam))(*np.linalg.eigh(H)))), (
+        Misconception("The step is still in the eigenbasis: turn it back by the matrix whose columns are the directions.",
+                      lambda g, H: (lambda lam, U: -(U.T @ g) / abs(lam))(*np.linalg.eigh(H))),
+        Misconception("The directions are the COLUMNS of what eigh returns: U^T goes into the eigenbasis, and U back.",
+                      lambda g, H: (lambda lam, U: -U.T @ ((U @ g) / abs(lam)))(*np.linalg.eigh(H))),
+        Misconception("First turn g into the eigenbasis; the curvatures belong to the directions, and not to the entries.",
+                      lambda g, H: -g / abs(np.linalg.eigh(H)[0])),
+        Misconception("Divide by the curvatures, and do not multiply.", by_curvature(lambda lam: 1 / abs(lam)))), (
         Law("The step should go downhill: <g, d> < 0.", lambda f, g, H: g @ np.asarray(f(g, H)) < 0),
         Law("With a positive definite H it should be Newton's step.",
             lambda f, g, H: np.allclose(f(g, H @ H + np.eye(len(g))), -np.linalg.solve(H @ H + np.eye(len(g)), g)))))
@@ -90,7 +106,8 @@ gauss_newton_product = Exercise(
         Misconception("This stops half-way: J v lives among the outputs, and J^T brings it back to the weights.", lambda J, v: J @ v),
         Misconception("This is a number, |J v|^2. Asked is the vector G v.", lambda J, v: (J @ v) @ (J @ v)),
         Misconception("For 1/2 |y - t|^2 the second derivative is the identity: no 2 and no 1/2.", lambda J, v: 2 * J.T @ (J @ v)),
-        Misconception("For 1/2 |y - t|^2 the second derivative is the identity: no 2 and no 1/2.", lambda J, v: J.T @ (J @ v) / 2)), (),
+        Misconception("For 1/2 |y - t|^2 the second derivative is the identity: no 2 and no 1/2.", lambda J, v: J.T @ (J @ v) / 2),
+        Misconception("This is a single sample: there is no mean over the outputs.", lambda J, v: J.T @ (J @ v) / len(J))), (),
     on_error="G = J^T J has a row for each weight; J J^T, with a row for each output, does not fit v.")
 
 
@@ -115,6 +132,11 @@ cross_entropy_product = Exercise(
         Misconception("The second derivative of the cross-entropy is not the identity: it is diag(p) - p p^T.", lambda J, y, v: J.T @ (J @ v)),
         Misconception("diag(p) alone leaves out that the probabilities sum to 1: subtract p p^T.", lambda J, y, v: J.T @ (softmax(y) * (J @ v))),
         Misconception("p (1 - p) is the diagonal of diag(p) - p p^T alone.", lambda J, y, v: J.T @ (softmax(y) * (1 - softmax(y)) * (J @ v))),
+        Misconception("With vectors p p^T is an outer product, np.outer(p, p); p * p gives only the squares.",
+                      lambda J, y, v: J.T @ ((np.diag(softmax(y)) - softmax(y) * softmax(y)) @ (J @ v))),
+        Misconception("The matrix is diag(p) - p p^T; the first term is missing its p.",
+                      lambda J, y, v: J.T @ (J @ v - softmax(y) * (softmax(y) @ (J @ v)))),
+        Misconception("The softmax has exp(logits), with a plus.", lambda J, y, v: cross_entropy(J, -y, v)),
         Misconception("The middle needs the probabilities, and not the logits.", lambda J, y, v: J.T @ (y * (J @ v) - y * (y @ (J @ v)))),
         Misconception("This stops among the outputs: J^T brings it back to the weights.",
                       lambda J, y, v: softmax(y) * (J @ v) - softmax(y) * (softmax(y) @ (J @ v)))), (
@@ -164,9 +186,9 @@ damped_step = Exercise(
 
 
 def trial(rng):
-    """A damping, the loss before and after a step, which went down in half of the cases."""
+    """A damping, the loss before and after a step: up or down, by much or little, the same, or not a number."""
     before = float(rng.uniform(1, 2))
-    return float(rng.uniform(0.01, 1)), before, before + float(rng.choice([-0.5, 0.5]))
+    return float(rng.uniform(0.01, 1)), before, before + float(rng.choice([-0.5, -1e-3, 0.0, 1e-3, 0.5, np.nan]))
 
 
 next_damping = Exercise(
@@ -176,7 +198,17 @@ next_damping = Exercise(
         Misconception("A step that went up is not taken.", lambda mu, before, after: (mu / 3, True) if after <= before else (2 * mu, True)),
         Misconception("Damping changes in both cases.", lambda mu, before, after: (mu, True) if after <= before else (2 * mu, False)),
         Misconception("Damping changes in both cases.", lambda mu, before, after: (mu / 3, True) if after <= before else (mu, False)),
-        Misconception("Loss before and after are mixed up.", lambda mu, before, after: (mu / 3, True) if after > before else (2 * mu, False))),
-    instances=16)
+        Misconception("A step that leaves the loss as it was does not raise it, and is taken.",
+                      lambda mu, before, after: (mu / 3, True) if after < before else (2 * mu, False)),
+        Misconception("A loss that is not a number compares as False with everything: ask whether the step is good, not whether it is bad.",
+                      lambda mu, before, after: (2 * mu, False) if after > before else (mu / 3, True)),
+        Misconception("Divide by 3 after a success, and double after a failure.",
+                      lambda mu, before, after: (mu / 2, True) if after <= before else (3 * mu, False)),
+        Misconception("First the damping, then whether the step is taken.",
+                      lambda mu, before, after: (True, mu / 3) if after <= before else (False, 2 * mu)),
+        Misconception("The damping is right; a step that went down is taken, one that went up is not.",
+                      lambda mu, before, after: (mu / 3, False) if after <= before else (2 * mu, True)),
+        Misconception("Loss before and after are mixed up.", lambda mu, before, after: (mu / 3, True) if after >= before else (2 * mu, False))),
+    instances=60)
 
 check = Checker(hessian_product, newton_step, saddle_free, gauss_newton_product, cross_entropy_product, gauss_newton_step, damped_step, next_damping)
