@@ -188,6 +188,14 @@ def nesterov(w, m, gradient, eta, beta):
     return w - eta * (g + beta * m), m
 
 
+def corrected(w, gradient, eta, beta, steps, share):
+    m = np.zeros_like(w)
+    for t in range(1, steps + 1):
+        m = beta * m + share * gradient(w)
+        w = w - eta * m / (1 - beta ** t)
+    return w
+
+
 heavy_ball = Exercise(
     "heavy_ball", 15, ball, roll(polyak), (
         Misconception("The gradient enters in full: m is a fading sum, and (1 - beta) g would make it an average, that is, smaller steps.",
@@ -197,6 +205,10 @@ heavy_ball = Exercise(
         Misconception("This is Nesterov's version, which looks ahead by beta m.", roll(nesterov)),
         Misconception("This is Nesterov's version, which takes the gradient ahead.",
                       roll(lambda w, m, gradient, eta, beta: (lambda v: (w - eta * v, v))(beta * m + gradient(w - eta * beta * m)))),
+        Misconception("No correction by 1 - beta^t: that belongs to Adam's average, and this m is a sum.",
+                      lambda w, gradient, eta, beta, steps: corrected(w, gradient, eta, beta, steps, 1 - beta)),
+        Misconception("No correction by 1 - beta^t: that belongs to Adam's average, and this m is a sum.",
+                      lambda w, gradient, eta, beta, steps: corrected(w, gradient, eta, beta, steps, 1.0)),
         Misconception("Only one step was taken: is the return inside the loop?",
                       lambda w, gradient, eta, beta, steps: roll(polyak)(w, gradient, eta, beta, 1)),
         Misconception("One step too many.", lambda w, gradient, eta, beta, steps: roll(polyak)(w, gradient, eta, beta, steps + 1)),
