@@ -48,6 +48,14 @@ def nonzero(s: Array, n: int) -> Array:
     return (s > n * namespace(s).finfo(s.dtype).eps * s[..., :1]).astype(s.dtype)
 
 
+def inverse_root(A: Array, p: float) -> Array:
+    """A^(-1/p) of a symmetric positive semidefinite A [..., n, n], a pseudo-inverse: eigenvalues that rounding can have made stay 0."""
+    xp = namespace(A)
+    s, U = xp.linalg.eigh(A)
+    kept = s > A.shape[-1] * xp.finfo(s.dtype).eps * s[..., -1:]
+    return (U * (xp.where(kept, s, 1) ** (-1 / p) * kept)[..., None, :]) @ transpose(U)
+
+
 CUBIC = ((1.5, -0.5, 0.0),) * 12
 """p(s) = 3/2 s - 1/2 s^3, the classical iteration: converges to 1 from (0, sqrt 3), slowly for small s."""
 QUINTIC = ((15 / 8, -10 / 8, 3 / 8),) * 8

@@ -444,6 +444,15 @@ class RMSOperator(FanScaled):
         super().__init__(Spectral(polar, shape))
 
 
+class MuonNorm(RMSOperator):
+    """The spectral norm, over sqrt(fan_out / fan_in) where that is more than 1: RMSOperator for a matrix that widens. Jordan et al. 2024."""
+
+    @staticmethod
+    def factor(W: Array) -> float:
+        """min(1, sqrt(fan_in / fan_out))."""
+        return min(1.0, sqrt(W.shape[-1] / W.shape[-2]))
+
+
 def Induced(p: float, q: float) -> Norm:
     """Largest |W x|_q / |x|_p over x, where a closed form exists: p = 1 (columns), q = inf (rows), p = q = 2 (spectral).
 
