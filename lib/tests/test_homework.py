@@ -39,6 +39,7 @@ def test_untouched_copies(hw, name):
 
 @pytest.mark.parametrize("hw, name, i", MISCONCEPTIONS)
 @pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_misconceptions_get_their_hint(hw, name, i, seed):
     exercise = EXERCISES[hw, name]
     misconception = exercise.misconceptions[i]

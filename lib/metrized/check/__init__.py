@@ -130,7 +130,8 @@ def told(f: Callable, words: str) -> Callable:
 def _misconception(exercise: Exercise, instances: list[tuple], answers: list) -> str:
     """The hint of the first misconception that gives the student's answers, all of them."""
     for misconception in exercise.misconceptions:
-        wrong = [misconception.wrong(*_copies(instance)) for instance in instances]
+        with np.errstate(all="ignore"):
+            wrong = [misconception.wrong(*_copies(instance)) for instance in instances]
         if all(_same(a, w, exercise.tolerance) for a, w in zip(answers, wrong, strict=True)):
             return misconception.hint
     return ""
@@ -165,7 +166,7 @@ def _form(answer, expected) -> str:
         if np.shape(expected) == () and a.size == 1:
             return "The answer should be one number, and not a list that holds one."
         return f"The answer should have the shape {list(np.shape(expected))}, and has {list(a.shape)}."
-    return "" if np.isfinite(a).all() else "The answer holds NaN or infinity; look for a division by zero."
+    return "" if np.isfinite(a).all() else "The answer holds NaN or infinity; look for a division by zero, or for exp of a large number."
 
 
 def _factor(answers: list, expected: list) -> str:
@@ -203,12 +204,15 @@ def _numbers(x) -> np.ndarray | None:
 
 
 def _same(answer, expected, tolerance: float) -> bool:
-    """Whether the answer has the expected structure, shapes and, within `tolerance` of their scale, numbers."""
+    """Whether the answer has the expected structure, shapes and, within `tolerance` of their scale, numbers. (A misconception may expect NaN.)"""
     if isinstance(expected, tuple):
         pairs = isinstance(answer, (tuple, list, np.ndarray)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
         return bool(pairs) and all(_same(a, e, tolerance) for a, e in pairs)
     a, e = _numbers(answer), np.asarray(expected, dtype=float)
-    return a is not None and a.shape == e.shape and bool((abs(a - e) <= tolerance * max(1.0, abs(e).max(initial=0))).all())
+    if a is None or a.shape != e.shape:
+        return False
+    near = abs(a - e) <= tolerance * max(1.0, abs(e[np.isfinite(e)]).max(initial=0))
+    return bool((near | np.isnan(a) & np.isnan(e)).all())
 
 
 def _beside(student: Callable, instance: tuple, answer, expected) -> str:
