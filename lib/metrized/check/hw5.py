@@ -19,7 +19,8 @@ tail_average = Exercise(
         Misconception("A sum is no average.", lambda ws, start: ws[start:].sum(0)),
         Misconception("The average runs over the iterates, and not over the weights.", lambda ws, start: ws[start:].mean(1)),
         Misconception("This is the last iterate alone.", lambda ws, start: ws[-1])), (
-        Law("When all iterates move by c, so should their average.", lambda f, ws, start: np.allclose(f(ws + 1, start), np.asarray(f(ws, start)) + 1)),
+        Law("When all iterates move by c, so should their average.",
+            lambda f, ws, start: np.allclose(f(ws + 1, start), np.asarray(f(ws, start)) + 1)),
         Law("Iterates before `start` should not count.",
             lambda f, ws, start: np.allclose(f(np.concatenate([9 + ws[:start], ws[start:]]), start), f(ws, start)))))
 
@@ -158,7 +159,7 @@ adamw_step = Exercise(
 
 
 def symmetric(rng):
-    """A product with a symmetric matrix whose most negative eigenvalue is larger than its largest in half of the cases, a start, a number of steps."""
+    """A product with a symmetric matrix, with now the most negative, now the largest eigenvalue farther from 0; a start, a number of steps."""
     n = int(rng.integers(4, 8))
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     A = Q @ np.diag(np.linspace(-1, 1, n) * rng.uniform(1, 3) + float(rng.choice([-0.7, 0.7]))) @ Q.T
@@ -259,7 +260,8 @@ sharpness_gradient = Exercise(
         Misconception("The Taylor term is h^2/2, and the two sides together give h^2: no 2 and no 1/2 is left.",
                       lambda f, w, u: 2 * second_difference(f, w, u)),
         Misconception("The sign is reversed: outer points minus twice the middle.", lambda f, w, u: -second_difference(f, w, u)),
-        Misconception("This is the slope of the sharpness along u alone. Asked is the whole gradient.", lambda f, w, u: u @ second_difference(f, w, u)),
+        Misconception("This is the slope of the sharpness along u alone. Asked is the whole gradient.",
+                      lambda f, w, u: u @ second_difference(f, w, u)),
         Misconception("The three gradients are to be taken around w, and not around 0.", lambda f, w, u: second_difference(f, 0 * w, u))), (
         Law("For a quadratic, whose curvature is the same everywhere, it should be 0.",
             lambda s, f, w, u: np.allclose(s(lambda z: 3 * z, w, u), 0, atol=1e-4)),
@@ -277,6 +279,7 @@ self_stabilization = Exercise(
                       lambda slope, eta, x: -eta * x / 2 * slope),
         Misconception("A step of gradient descent is eta times a gradient.", lambda slope, eta, x: -x ** 2 / 2 * slope)), (
         Law("An amplitude of x and one of -x should give the same.", lambda f, slope, eta, x: np.allclose(f(slope, eta, -x), f(slope, eta, x))),
-        Law("When the step size doubles, so should the drift.", lambda f, slope, eta, x: np.allclose(f(slope, 2 * eta, x), 2 * np.asarray(f(slope, eta, x))))))
+        Law("When the step size doubles, so should the drift.",
+            lambda f, slope, eta, x: np.allclose(f(slope, 2 * eta, x), 2 * np.asarray(f(slope, eta, x))))))
 
 check = Checker(tail_average, exponential_average, adam_step, adamw_step, tridiagonal, top_curvature, sharpness_gradient, self_stabilization)

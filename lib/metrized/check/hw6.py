@@ -1,0 +1,289 @@
+"""Homework 6, norms of layers, modules, Newton-Schulz, attention row by row, and bytes: what is right, and what people do instead."""
+import numpy as np
+
+from . import Checker, Exercise, Law, Misconception
+
+
+def matrix(rng):
+    """A matrix [fan_out, fan_in] that is not square."""
+    m, n = rng.permutation([2, 3, 5, 7])[:2]
+    return (rng.standard_normal((m, n)),)
+
+
+def top(W):
+    return np.linalg.norm(W, 2)
+
+
+def fans(W):
+    return np.sqrt(W.shape[1] / W.shape[0])
+
+
+FANS = "The fan ratio is inverted: rms(y) = |y| / sqrt(fan_out), and fan_in stands above. W is [fan_out, fan_in]."
+
+rms_norm = Exercise(
+    "rms_norm", 8, matrix, lambda W: fans(W) * top(W), (
+        Misconception(FANS, lambda W: top(W) / fans(W)),
+        Misconception("The fans are missing: this is the spectral norm, which measures inputs and outputs by their length and not their RMS.", top),
+        Misconception("Take the root of fan_in / fan_out: the RMS has a root in it.", lambda W: fans(W) ** 2 * top(W)),
+        Misconception("This is Frobenius. How much can W stretch one input at most? The largest singular value.",
+                      lambda W: fans(W) * np.linalg.norm(W)),
+        Misconception("This is the RMS of W's entries. How much can W stretch one input at most?", lambda W: np.sqrt((W * W).mean())),
+        Misconception("This is the smallest stretch, and not the largest.", lambda W: fans(W) * np.linalg.norm(W, -2)),
+        Misconception("The singular value itself, and not its square.", lambda W: fans(W) * top(W) ** 2)), (
+        Law("No input may be stretched by more than the norm, rms(W x) <= norm rms(x), and yours is less than the stretch of some input.",
+            lambda f, W: (lambda x: np.sqrt(((W @ x) ** 2).mean()) <= f(W) * np.sqrt((x * x).mean()) * (1 + 1e-9))(np.linalg.svd(W)[2][0])),
+        Law("When W doubles, so should its norm.", lambda f, W: np.isclose(f(2 * W), 2 * f(W)))))
+
+normalized_step = Exercise(
+    "normalized_step", 12, lambda rng: (*matrix(rng), float(rng.uniform(0.1, 0.9))), lambda G, eta: -eta * G / (fans(G) * top(G)), (
+        Misconception("The step climbs: it needs a minus.", lambda G, eta: eta * G / (fans(G) * top(G))),
+        Misconception(FANS, lambda G, eta: -eta * G / top(G) * fans(G)),
+        Misconception("The fans are missing: this step has spectral norm eta.", lambda G, eta: -eta * G / top(G)),
+        Misconception("This is the dual map, U V^T scaled: its singular values are all equal. Asked is the gradient's own direction, resized.",
+                      lambda G, eta: -eta / fans(G) * polar(G)),
+        Misconception("This step has a Frobenius norm of eta, whatever its singular values.", lambda G, eta: -eta * G / np.linalg.norm(G)),
+        Misconception("This is a step of gradient descent: its size is not eta in any norm.", lambda G, eta: -eta * G),
+        Misconception("Divide by the norm, and do not multiply.", lambda G, eta: -eta * G * (fans(G) * top(G)))), (
+        Law("When the gradient doubles, the step should stay the same.", lambda f, G, eta: np.allclose(f(2 * G, eta), f(G, eta))),
+        Law("The step should have the RMS -> RMS norm eta.", lambda f, G, eta: np.isclose(fans(G) * top(f(G, eta)), eta))))
+
+
+def two_modules(rng):
+    """(mass, sensitivity, norm of dw) of the inner and of the outer module; nothing is 1 and no two are alike."""
+    return tuple(tuple(float(v) for v in rng.uniform([0.5, 1.2, 0.3], [3, 2.5, 2])) for _ in range(2))
+
+
+def composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m1 * s2, q=lambda m1, s1, m2, s2: (m1 + m2) / m2, join=max,
+             sensitivity=lambda s1, s2: s1 * s2, mass=lambda m1, m2: m1 + m2):
+    def norm(inner, outer):
+        (m1, s1, n1), (m2, s2, n2) = inner, outer
+        fit = (m1, s1, m2, s2)
+        return mass(m1, m2), sensitivity(s1, s2), join(p(*fit) * n1, q(*fit) * n2)
+    return norm
+
+
+total_over = lambda m1, s1, m2, s2: (m1 + m2) / m1
+
+compose = Exercise(
+    "compose", 15, two_modules, composed(), (
+        Misconception("p and q have changed places: a change of the inner weights goes through the outer module, so p has its sensitivity.",
+                      composed(p=total_over, q=lambda m1, s1, m2, s2: (m1 + m2) / m2 * s1)),
+        Misconception("p and q have changed places: each is total mass over the module's own mass.",
+                      composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m2 * s2, q=lambda m1, s1, m2, s2: (m1 + m2) / m1)),
+        Misconception("p and q have changed places: each is total mass over the module's own mass.",
+                      composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m2, q=lambda m1, s1, m2, s2: (m1 + m2) / m1)),
+        Misconception("The sensitivity that counts in p is the OUTER module's: it is what a change of the inner output meets.",
+                      composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m1 * s1)),
+        Misconception("A change of the inner weights goes through the outer module: its sensitivity is missing in p.", composed(p=total_over)),
+        Misconception("A module without much mass shall move little: total mass over own mass, and not own over total.",
+                      composed(p=lambda m1, s1, m2, s2: m1 / (m1 + m2) * s2, q=lambda m1, s1, m2, s2: m2 / (m1 + m2))),
+        Misconception("The larger of the two counts, and not their sum: that lets every module move at the same time.",
+                      composed(join=lambda a, b: a + b)),
+        Misconception("Sensitivities in series multiply. (They add when modules stand side by side.)", composed(sensitivity=lambda a, b: a + b)),
+        Misconception("Masses add.", composed(mass=lambda a, b: a * b))))
+
+
+def dual_split(inner, outer, target):
+    (m1, _), (m2, s2) = inner, outer
+    return target * m1 / (m1 + m2) / s2, target * m2 / (m1 + m2)
+
+
+def with_target(rng):
+    """(mass, sensitivity) of the inner and the outer module, and a target."""
+    return *(module[:2] for module in two_modules(rng)), float(rng.uniform(0.2, 3))
+
+
+dual_targets = Exercise(
+    "dual_targets", 15, with_target, dual_split, (
+        Misconception("Divide by p and q, and do not multiply: the more a module's norm counts, the less it may move.",
+                      lambda inner, outer, target: (target * (inner[0] + outer[0]) / inner[0] * outer[1], target * (inner[0] + outer[0]) / outer[0])),
+        Misconception("The sensitivity of the outer module is missing: it makes a change of the inner one larger.",
+                      lambda inner, outer, target: (target * inner[0] / (inner[0] + outer[0]), target * outer[0] / (inner[0] + outer[0]))),
+        Misconception("p and q have changed places.",
+                      lambda inner, outer, target: dual_split(inner, outer, target)[::-1]),
+        Misconception("It is the outer module's sensitivity that meets a change of the inner one, and not the inner's own.",
+                      lambda inner, outer, target: (target * inner[0] / (inner[0] + outer[0]) / inner[1], target * outer[0] / (inner[0] + outer[0]))),
+        Misconception("Both get the whole target here; then the masses mean nothing.", lambda inner, outer, target: (target, target)),
+        Misconception("The target is missing.", lambda inner, outer, target: dual_split(inner, outer, 1.0))), (
+        Law("The composed norm should be exactly the target, attained by both parts.", lambda f, inner, outer, target: np.allclose(
+            [(inner[0] + outer[0]) / inner[0] * outer[1] * f(inner, outer, target)[0], (inner[0] + outer[0]) / outer[0] * f(inner, outer, target)[1]],
+            target)),)
+)
+
+
+def polar(G):
+    U, _, Vt = np.linalg.svd(G, full_matrices=False)
+    return U @ Vt
+
+
+def cubic(a=1.5, b=-0.5, size=np.linalg.norm, extra=0):
+    def run(G, steps):
+        X = G / size(G)
+        for _ in range(steps + extra):
+            X = a * X + b * X @ X.T @ X
+        return X
+    return run
+
+
+newton_schulz = Exercise(
+    "newton_schulz", 20, lambda rng: (*matrix(rng), int(rng.integers(1, 5))), cubic(), (
+        Misconception("Divide by the Frobenius norm first: singular values above the square root of 3 run away, and then to infinity.",
+                      cubic(size=lambda G: 1.0)),
+        Misconception("This divides by the largest singular value, which would cost an SVD. The Frobenius norm is an upper bound that costs nothing.",
+                      cubic(size=top)),
+        Misconception("This divides by the largest entry. A matrix with entries below 1 may have singular values above the square root of 3.",
+                      cubic(size=lambda G: abs(G).max())),
+        Misconception("This is the exact orthogonal factor, from an SVD. Asked is what `steps` steps make.", lambda G, steps: polar(G)),
+        Misconception("The signs: 3/2 X MINUS 1/2 X X^T X.", cubic(b=0.5)),
+        Misconception("The coefficients are exchanged: at s = 1 the map 3/2 s - 1/2 s^3 has slope 0.", cubic(a=0.5, b=-1.5)),
+        Misconception("3/2 and -1/2 add up to 1, so that singular values of 1 stay. Yours do not.", cubic(a=1.0, b=-0.5)),
+        Misconception("One step too many.", cubic(extra=1)),
+        Misconception("One step too few.", cubic(extra=-1)),
+        Misconception("Normalize once, before the first step; doing it in every step brings the singular values back down.",
+                      lambda G, steps: again_and_again(G, steps)),
+        Misconception("The same G stands in every step here. X is what the step before made.", lambda G, steps: frozen(G, steps))), (
+        Law("The step should treat all scales alike: 10 G has the same orthogonal factor as G.",
+            lambda f, G, steps: np.allclose(f(10 * G, steps), f(G, steps))),
+        Law("After many steps all singular values should be 1.", lambda f, G, steps: np.allclose(np.linalg.svd(f(G, 60))[1], 1, atol=1e-6))),
+    on_error="X X^T X has the shape of X for every X; X X X and X^T X X do not exist unless X is square.", instances=10)
+
+
+def again_and_again(G, steps):
+    X = G
+    for _ in range(steps):
+        X = X / np.linalg.norm(X)
+        X = 1.5 * X - 0.5 * X @ X.T @ X
+    return X
+
+
+def frozen(G, steps):
+    X = Y = G / np.linalg.norm(G)
+    for _ in range(steps):
+        Y = 1.5 * Y - 0.5 * X @ X.T @ X
+    return Y
+
+
+def row(rng):
+    """A query, and keys and values in blocks of unequal length; logits near 30, once in a while near 900."""
+    d, dv = rng.permutation([2, 3, 4, 5])[:2]
+    large = float(rng.choice([30.0, 30.0, 900.0]))
+    blocks = [(rng.standard_normal((k, d)), rng.standard_normal((k, dv))) for k in rng.integers(1, 5, int(rng.integers(2, 5)))]
+    q = rng.standard_normal(d)
+    top = max(abs(K @ q).max() for K, _ in blocks) / d
+    return large / top * q, blocks
+
+
+def scores(q, blocks, c=None):
+    K = np.concatenate([K for K, _ in blocks])
+    return K @ q * (1 / len(q) if c is None else c)
+
+
+def softmax(s):
+    p = np.exp(s - s.max())
+    return p / p.sum()
+
+
+def attend(q, blocks, weigh=softmax, c=None):
+    return weigh(scores(q, blocks, c)) @ np.concatenate([V for _, V in blocks])
+
+
+def online(rescale=True, start=-np.inf, rescale_sum=True):
+    def run(q, blocks):
+        best, total, y = start, 0.0, 0.0
+        for K, V in blocks:
+            s = K @ q / len(q)
+            new = max(best, s.max())
+            shrink = np.exp(best - new)
+            p = np.exp(s - new)
+            y, total, best = (shrink if rescale else 1.0) * y + p @ V, (shrink if rescale_sum else 1.0) * total + p.sum(), new
+        return y / total
+    return run
+
+
+def unshifted(q, blocks):
+    p = np.exp(scores(q, blocks))
+    return p / p.sum() @ np.concatenate([V for _, V in blocks])
+
+
+def block_means(q, blocks):
+    return np.mean([attend(q, [block]) for block in blocks], 0)
+
+
+def last_block(q, blocks):
+    return attend(q, blocks[-1:])
+
+
+def log_sum(q, blocks):
+    return np.exp(scores(q, blocks) - scores(q, blocks).max()) @ np.concatenate([V for _, V in blocks])
+
+
+class Once:
+    """A list of blocks that can be walked through once, in order, one at a time."""
+
+    def __init__(self, blocks):
+        self.blocks, self.walks = blocks, 0
+
+    def __iter__(self):
+        self.walks += 1
+        return iter(self.blocks if self.walks == 1 else ())
+
+
+RESCALE = "When a new block brings a larger maximum, everything summed so far was made with the old one: multiply it by exp(old - new)."
+
+attention_row = Exercise(
+    "attention_row", 20, row, online(), (
+        Misconception(RESCALE, online(rescale=False, rescale_sum=False)),
+        Misconception("The weighted sum of values is rescaled, and the sum of the weights is not. Both were made with the old maximum.",
+                      online(rescale_sum=False)),
+        Misconception("The sum of the weights is rescaled, and the weighted sum of values is not. Both were made with the old maximum.",
+                      online(rescale=False)),
+        Misconception("Without the maximum exp overflows: the logits reach 900, and exp(710) is infinite in float64.", unshifted),
+        Misconception("Divide the logits by d, as this course does (lecture 13 says why), and not by its root.",
+                      lambda q, blocks: attend(q, blocks, c=len(q) ** -0.5)),
+        Misconception("The logits are q . k / d; the division is missing.", lambda q, blocks: attend(q, blocks, c=1.0)),
+        Misconception("This is the mean of the blocks' own results, as if each had the same total weight.", block_means),
+        Misconception("This is the result of the last block alone.", last_block),
+        Misconception("The weights are not divided by their sum.", log_sum)), (
+        Law("With all values equal the result should be that value: the weights sum to 1.",
+            lambda f, q, blocks: np.allclose(f(q, [(K, np.ones_like(V)) for K, V in blocks]), 1)),
+        Law("The order of the blocks should not matter.", lambda f, q, blocks: np.allclose(f(q, blocks[::-1]), f(q, blocks)))),
+    laws_of_a_right_answer=(
+        Law("The result is right. But the blocks were gone through more than once, or laid side by side: keep a running maximum instead.",
+            lambda f, q, blocks: np.allclose(f(q, Once(blocks)), attend(q, blocks))),), instances=12)
+
+
+def sizes(rng):
+    """Blocks, width, places, vocabulary, heads, sequences, bytes a number; all different."""
+    return (int(rng.integers(2, 13)), int(rng.choice([64, 128, 256])), int(rng.choice([32, 96, 160])), int(rng.integers(50, 90)),
+            int(rng.choice([4, 8])), int(rng.integers(3, 20)), int(rng.choice([2, 4])))
+
+
+def memory(blocks, d, T, V, H, B, size):
+    return size * B * (blocks * (12 * d * T + H * T * T) + 2 * V * T), size * B * (blocks * d * T + 12 * d * T + H * T * T + 2 * V * T)
+
+
+def changed(change):
+    return lambda L, d, T, V, H, B, size: change(*memory(L, d, T, V, H, B, size), L, d, T, V, H, B, size)
+
+
+activation_bytes = Exercise(
+    "activation_bytes", 10, sizes, memory, (
+        Misconception("B sequences are in memory at once; you counted one.", changed(lambda a, c, L, d, T, V, H, B, size: (a / B, c / B))),
+        Misconception("These are numbers. Asked are bytes.", changed(lambda a, c, L, d, T, V, H, B, size: (a / size, c / size))),
+        Misconception("Every head has its own T x T scores.", lambda L, d, T, V, H, B, size: memory(L, d, T, V, 1, B, size)),
+        Misconception("Each sequence has its own scores, T x T a head: the places of different sequences do not meet.",
+                      lambda L, d, T, V, H, B, size: memory(L, d, B * T, V, H, 1, size)),
+        Misconception("The logits and their softmax are at the end, once, and not in every block.",
+                      lambda L, d, T, V, H, B, size: tuple(a + (L - 1) * size * B * 2 * V * T for a in memory(L, d, T, V, H, B, size))),
+        Misconception("With checkpoints one block at a time is run again, and its buffers are in memory only then; you counted those of all blocks.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a, a + size * B * L * d * T))),
+        Misconception("With checkpoints the buffers of the block that is being run again are in memory, too.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * (12 * d * T + H * T * T)))),
+        Misconception("With checkpoints the inputs of all blocks are kept, d numbers a place for each.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * (L - 1) * d * T))),
+        Misconception("The logits and their softmax stay in memory with checkpoints as well.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * 2 * V * T)))), (
+        Law("Twice the sequences should take twice the bytes.", lambda f, L, d, T, V, H, B, size:
+            np.allclose(f(L, d, T, V, H, 2 * B, size), 2 * np.asarray(f(L, d, T, V, H, B, size)))),))
+
+check = Checker(rms_norm, normalized_step, compose, dual_targets, newton_schulz, attention_row, activation_bytes)
