@@ -7,7 +7,7 @@ from .arrays import namespace, normal
 from .linalg import lanczos
 from .norms import Norm
 from .objective import Objective
-from .vectors import Vector
+from .vectors import Covector, Vector
 
 
 def spectrum(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
@@ -20,6 +20,22 @@ def spectrum(objective: Objective, w: Vector, rng: np.random.Generator, steps: i
 def sharpness(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> float:
     """The largest eigenvalue of the Hessian at w (not the largest in absolute value): gradient descent is stable below 2 / sharpness."""
     return float(spectrum(objective, w, rng, steps)[0][-1])
+
+
+def sharpness_gradient(objective: Objective, w: Vector, u: Vector, step: float = 1e-4) -> Covector:
+    """The gradient of the sharpness at w: the third derivative of the loss along u and u, for the top eigenvector u of the Hessian (any length).
+
+    (g(w + h u) - 2 g(w) + g(w - h u)) / h^2 with |u|_2 = 1 and h = step * (1 + rms w): three gradients, error of order h^2. Where the top
+    eigenvalue is not simple the sharpness has a kink and no gradient. Raises ValueError for u = 0, and TypeError in float32.
+    """
+    if any(leaf.dtype.itemsize < 8 for leaf in w.leaves()):
+        raise TypeError("a second difference of gradients needs float64 weights and data; cast with .astype(np.float64)")
+    flat, length = w.flatten(), float(namespace(u.flatten()).linalg.norm(u.flatten()))
+    if not length > 0:
+        raise ValueError("sharpness_gradient needs an eigenvector u that is not zero")
+    h = step * (1 + float((flat * flat).mean()) ** 0.5)
+    du = (h / length) * u
+    return (objective.gradient(w + du) - 2 * objective.gradient(w) + objective.gradient(w - du)) / (h * h)
 
 
 def quadratic_model(objective: Objective, w: Vector) -> Callable[[Vector], float]:

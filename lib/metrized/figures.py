@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from .modules import Identity, Module
 from .norms import Euclidean, Lp, Manhattan, Max, Norm, Polygon, Weighted
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#888888"
@@ -388,6 +389,244 @@ def majorization_slice(fig: Figure, value: Callable, g: np.ndarray, rulers: dict
     return move
 
 
+# Lecture 7
+
+
+def schedule_race(fig: Figure, times: np.ndarray, kappas: Sequence[float], races: dict[str, np.ndarray], floor: float) -> Callable:
+    """Left: the risk of stochastic gradient descent over the steps, for every schedule, one of them in colour; the dashed line falls as floor / t.
+    Right: the last risk in units of floor / T, against the condition number.
+
+    schedule: a name in `races`, {name: [kappas, times]}; log2_kappa: of the condition number in the left picture, 2^log2_kappa in `kappas`.
+    """
+    left, right = fig.subplots(1, 2)
+    left.loglog(times, floor / times, "--", color="black", lw=1, label=r"floor $d\sigma^2/t$")
+    prices = {name: r[:, -1] * times[-1] / floor for name, r in races.items()}
+    others = [left.plot([], [], color=GREY, lw=0.8, alpha=0.6)[0] for _ in races]
+    mine, = left.plot([], [], color=BLUE, lw=2.2)
+    for price in prices.values():
+        right.loglog(kappas, price, color=GREY, lw=0.8, alpha=0.6)
+    price, = right.plot([], [], "o-", color=BLUE, lw=2.2, ms=4)
+    here, = right.plot([], [], "o", color=ORANGE, ms=9)
+    left.set(xlabel="step t", ylabel="risk", ylim=(0.5 * floor / times[-1], 40))
+    left.legend(loc="lower left")
+    right.set(xlabel=r"condition number $\kappa$", ylabel=r"risk at the end, in units of $d\sigma^2/T$", ylim=(0.9, 15), xticks=kappas,
+              xticklabels=[f"{k:g}" for k in kappas], yticks=[1, 2, 4, 8], yticklabels=["1", "2", "4", "8"])
+    right.minorticks_off()
+    titles = left.set_title(" "), right.set_title(" ")
+
+    def move(schedule, log2_kappa):
+        kappa = list(kappas).index(2 ** log2_kappa)
+        for line, r in zip(others, races.values(), strict=True):
+            line.set_data(times, r[kappa])
+        mine.set_data(times, races[schedule][kappa])
+        price.set_data(kappas, prices[schedule])
+        here.set_data([kappas[kappa]], [prices[schedule][kappa]])
+        titles[0].set_text(schedule)
+        titles[1].set_text(rf"$\kappa$ = {kappas[kappa]:g}: {prices[schedule][kappa]:.2f} times the floor")
+
+    return move
+
+
+def batch_curve(fig: Figure, batches: Sequence[int], steps: dict[tuple[str, str], Sequence[float]], critical: Callable) -> Callable:
+    """Steps to a target loss against the batch size, both in octaves, with the fit S (1 + C / B) and the critical batch size C of the tuned curve.
+
+    target: a name; step_size: "tuned", or another name in `steps`, {(target, step_size): steps [batches]}; critical: (batches, steps) -> (S, C).
+    """
+    ax, B = fig.subplots(), np.asarray(batches)
+    fit, = ax.plot([], [], color=ORANGE, lw=1.2, label="S (1 + C / B), fitted to the tuned steps")
+    tuned, = ax.plot([], [], "o", mfc="white", color=GREY, ms=6, label="best step size for every batch size")
+    mine, = ax.plot([], [], "o-", color=BLUE, lw=1.5, ms=5, label="shown")
+    line, = ax.plot([], [], "--", color=PINK, lw=1.2, label="critical batch size C")
+    most, least = (f([f(s) for s in steps.values()]) for f in (np.max, np.min))
+    ax.set(xscale="log", yscale="log", xlabel="batch size", ylabel="steps", ylim=(least / 2, 2 * most), xlim=(0.85 * B[0], 1.2 * B[-1]),
+           xticks=B[::2], xticklabels=B[::2])
+    ax.minorticks_off()
+    ax.legend(loc="upper right")
+    title = ax.set_title(" ")
+
+    def move(target, step_size="tuned"):
+        S, C = critical(B, steps[target, "tuned"])
+        fit.set_data(B, S * (1 + C / B))
+        tuned.set_data(B, steps[target, "tuned"])
+        mine.set_data(B, steps[target, step_size])
+        line.set_data([C, C], [least / 2, 2 * most])
+        title.set_text(f"{target}: no fewer than {S:.0f} steps, critical batch size {C:.0f}")
+
+    return move
+
+
+
+# Lecture 8
+
+
+def adam_to_sign(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
+    """Left: 150 steps of Adam down a bowl with noisy gradients. Right: its mean step against the mean gradient, between the sign (grey, steps)
+    and a straight line.
+
+    memory: 1 / (1 - beta), for both averages; eps, in units of gradients; noise: its standard deviation. The step size is multiplied by 1 + eps.
+    """
+    left, right = fig.subplots(1, 2)
+    _contours(left, A)
+    path, = left.plot([], [], "o-", color=BLUE, ms=2.5, lw=0.9)
+    left.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="w$_1$", ylabel="w$_2$")
+    g = np.linspace(-2, 2, 81)
+    right.plot(g, np.sign(g), color=GREY, lw=1)
+    curve, = right.plot([], [], color=BLUE)
+    right.set(xlabel="mean gradient", ylabel="mean of m / (√v + eps), rescaled", xlim=(-2, 2), ylim=(-1.5, 1.5))
+    title = left.set_title(" ")
+    rng = np.random.default_rng(0)
+    shocks, draws = rng.standard_normal((150, 2)), rng.standard_normal((500, 200))
+
+    def move(memory, eps, noise):
+        beta, w, m, v, visited = 1 - 1 / memory, start, 0 * start, 0 * start, [start]
+        for t in range(150):
+            x = A @ w + noise * shocks[t]
+            m, v, c = beta * m + (1 - beta) * x, beta * v + (1 - beta) * x * x, 1 - beta ** (t + 1)
+            w = w - 0.05 * (1 + eps) * (m / c) / (np.sqrt(v / c) + eps + 1e-12)
+            visited.append(w)
+        path.set_data(*np.array(visited).T)
+        share = beta ** np.arange(500)
+        a, b = share @ draws / share.sum(), share @ draws ** 2 / share.sum()
+        m = g[:, None] + noise * np.append(a, -a)
+        v = np.maximum(g[:, None] ** 2 + 2 * g[:, None] * noise * np.append(a, -a) + noise ** 2 * np.append(b, b), 0)
+        curve.set_data(g, ((1 + eps) * m / (np.sqrt(v) + eps + 1e-12)).mean(1))
+        title.set_text(f"loss at the end {0.5 * w @ A @ w:.2g}")
+
+    return move
+
+
+def step_curves(fig: Figure, log2_steps: Sequence[float], curves: dict[str, np.ndarray], ylabel: str = "loss at the end") -> None:
+    """The loss at the end of training against the step size, one line a seed.
+
+    curves: {name: [seeds, steps]}.
+    """
+    ax = fig.subplots()
+    for (name, losses), color in zip(curves.items(), (BLUE, ORANGE, GREEN, PINK), strict=False):
+        for i, loss in enumerate(losses):
+            ax.plot(log2_steps, loss, "o-", color=color, ms=3.5, lw=1.1, label=name if i == 0 else None)
+    ax.set(xlabel=r"step size, octaves (log$_2 \eta$)", ylabel=ylabel)
+    ax.legend()
+
+
+def step_bowls(fig: Figure, rows: list[dict], methods: Sequence[str]) -> Callable:
+    """The loss at the end against the step size, in octaves from each method's own best one: a wide bowl forgives, a curve that ends is a cliff.
+
+    start: from which weights, a name in the table.
+    """
+    ax = fig.subplots()
+    lines = {m: ax.plot([], [], f"{marker}-", color=color, ms=5, label=m)[0]
+             for m, color, marker in zip(methods, (ORANGE, SKY, PINK, GREEN, BLUE, GREY), "osD^vP", strict=False)}
+    ax.set(xlabel="step size, octaves from the method's best", ylabel="held-out loss, nats a character", xlim=(-4.2, 5.2), ylim=(2.2, 3.3))
+    ax.legend(loc="upper center", ncols=2)
+
+    def move(start):
+        for method, line in lines.items():
+            mine = [r for r in rows if (r["method"], r["begin"]) == (method, start)]
+            steps = np.array(sorted({r["log2_step"] for r in mine}))
+            loss = np.array([np.mean([r["loss"] for r in mine if r["log2_step"] == s]) for s in steps])
+            line.set_data(steps - steps[loss.argmin()], np.minimum(loss, 99))
+
+    return move
+
+
+def spike_lab(fig: Figure, runs: dict[str, np.ndarray], without: np.ndarray, bad: int) -> Callable:
+    """The loss on good pictures while one bad batch comes by (dotted line), one orange line a seed; grey, the same training without the bad batch.
+
+    repair: a name in `runs`, {name: [seeds, steps]}.
+    """
+    ax = fig.subplots()
+    ax.semilogy(without.T, color=GREY, lw=1)
+    ax.axvline(bad, color=GREY, ls=":", lw=1)
+    lines = [ax.plot([], [], color=ORANGE, lw=1.2)[0] for _ in without]
+    ax.set(xlabel="step", ylabel="loss on good pictures", ylim=(0.1, 12))
+    title = ax.set_title(" ")
+
+    def move(repair):
+        for line, loss in zip(lines, runs[repair], strict=True):
+            line.set_data(range(len(loss)), loss)
+        title.set_text(f"{repair}: highest {runs[repair][:, bad:].max():.2f}, last {runs[repair][:, -1].mean():.2f}")
+
+    return move
+
+# Lecture 9
+
+
+def edge_run(fig: Figure, runs: dict[float, tuple[np.ndarray, np.ndarray, np.ndarray]]) -> Callable:
+    """Full-batch gradient descent. Left: the loss, step by step. Right: the sharpness, which rises until it meets the dashed line, 2 / step size.
+
+    step_size and seed; runs: {step size: (losses [steps + 1, seeds], steps of the measurements [moments], sharpness [moments, seeds])}.
+    """
+    left, right = fig.subplots(1, 2)
+    last = max(len(losses) for losses, _, _ in runs.values()) - 1
+    loss, = left.plot([], [], color=BLUE, lw=0.9)
+    left.set(xlabel="step", ylabel="loss", yscale="log", xlim=(0, last), ylim=(1e-5, 3))
+    low, high = min(s.min() for _, _, s in runs.values()), 2 / min(runs)
+    curve, = right.plot([], [], "o-", color=ORANGE, ms=2, lw=1, label="sharpness")
+    limit, = right.plot([], [], "--", color=GREY, lw=1.2, label=r"$2/\eta$")
+    right.set(xlabel="step", ylabel="sharpness", yscale="log", xlim=(0, last), ylim=(0.7 * low, 1.4 * high))
+    right.legend(loc="lower right")
+    title = right.set_title(" ")
+
+    def move(step_size, seed):
+        losses, t, sharpness = runs[step_size]
+        loss.set_data(range(len(losses)), losses[:, seed])
+        curve.set_data(t, sharpness[:, seed])
+        limit.set_data([0, last], [2 / step_size] * 2)
+        title.set_text(rf"$2/\eta$ = {2 / step_size:.3g}; at the end the sharpness is {sharpness[-1, seed]:.3g}")
+
+    return move
+
+
+def edge_ratios(fig: Figure, curves: dict[str, tuple[np.ndarray, np.ndarray]], ylabel: str = r"$\eta$ sharpness / 2", top: float = 2.0) -> None:
+    """Step size times sharpness over 2, against the step number; one colour a setting, one line a seed. The dashed line is the edge of stability.
+
+    curves: {name: (steps [moments], ratio [moments, seeds])}; a line ends where its run diverged.
+    """
+    ax = fig.subplots()
+    ax.axhline(1, color="black", lw=1, ls="--")
+    for (name, (t, ratio)), color in zip(curves.items(), (BLUE, ORANGE, GREEN, PINK, SKY, GREY), strict=False):
+        lines = ax.plot(t, ratio, color=color, lw=1.1)
+        lines[0].set_label(name)
+    ax.set(xlabel="step", ylabel=ylabel, ylim=(0, top))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+
+def toy_orbit(fig: Figure) -> Callable:
+    """Gradient descent on (1 - x^2 y^2)^2 from (0.05, 3). Left: its orbit, and the valley x y = 1. Right: step size times sharpness over 2,
+    averaged over two steps.
+
+    step_size.
+    """
+    left, right = fig.subplots(1, 2)
+    x = np.linspace(0.02, 1.6, 300)
+    left.plot(x, 1 / x, color=GREY, lw=1)
+    orbit, = left.plot([], [], "o-", color=BLUE, ms=2.5, lw=0.4)
+    end, = left.plot([], [], "*", color=ORANGE, ms=12, mec="black", mew=0.5)
+    left.set(xlabel="x", ylabel="y", xlim=(0, 1.2), ylim=(1, 3.6))
+    right.axhline(1, color="black", lw=1, ls="--")
+    ratio, = right.plot([], [], color=ORANGE)
+    right.set(xlabel="step", ylabel=r"$\eta$ sharpness / 2, mean of two steps", xscale="log", xlim=(1, 2000), ylim=(0, 2.2))
+    title = right.set_title(" ")
+
+    def move(step_size):
+        (x, y), path = (0.05, 3.0), []
+        for _ in range(2001):
+            path.append((x, y))
+            if abs(x) + abs(y) > 20:
+                break
+            r = 4 * step_size * x * y * (1 - x * x * y * y)
+            x, y = x + r * y, y + r * x
+        x, y = np.array(path).T
+        p, square = x * y, x * x + y * y  # the Hessian is a (y, x)(y, x)^T + b (0 1; 1 0), of trace a square and determinant below
+        a, b = 12 * p * p - 4, 4 * p * (p * p - 1)
+        sharp = 0.5 * step_size * (0.5 * a * square + np.sqrt((0.5 * a * square) ** 2 + b * (2 * a * p + b)))
+        orbit.set_data(abs(x), abs(y))
+        end.set_data([abs(x[-1])], [abs(y[-1])])
+        ratio.set_data(np.arange(1, len(sharp)), 0.5 * (sharp[1:] + sharp[:-1]))
+        title.set_text("diverges" if len(path) < 2001 else rf"settles where $\eta$ sharpness / 2 = {sharp[-1]:.3f}")
+
+    return move
+
 # Lecture 10
 
 
@@ -485,6 +724,21 @@ def coordinate_check(fig: Figure, widths: Sequence[int], changes: dict[str, np.n
     fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(changes))
 
 
+def timeline(fig: Figure, events: Sequence, themes: Sequence[str]) -> None:
+    """A timeline from top to bottom: each event with its year, in a column for its theme; filled dots run in the course, empty ones are cited."""
+    ax = fig.subplots()
+    for place, event in enumerate(events):
+        x, color = themes.index(event.theme), (BLUE, PINK, GREEN, ORANGE)[themes.index(event.theme)]
+        ax.plot(x, place, "o", color=color, mfc=color if event.runs else "white", ms=7)
+        ax.text(x + 0.08, place, f"{event.name}, {event.year}", va="center", color=color, bbox=dict(color="white", pad=1))
+    for x in range(len(themes)):
+        ax.axvline(x, color=GREY, lw=0.6, zorder=0)
+    ax.set(xlim=(-0.15, len(themes) - 0.15), ylim=(len(events) - 0.4, -0.6), xticks=range(len(themes)), xticklabels=themes, yticks=[])
+    ax.xaxis.tick_top()
+    ax.grid(False)
+    ax.spines[["left", "bottom"]].set_visible(False)
+
+
 def spectra(fig: Figure, values: dict[str, np.ndarray], ylabel: str = "singular value") -> None:
     """Singular values or eigenvalues from the largest to the smallest, one line a matrix, on a logarithmic axis."""
     ax = fig.subplots()
@@ -493,3 +747,343 @@ def spectra(fig: Figure, values: dict[str, np.ndarray], ylabel: str = "singular 
     top = max(s.max() for s in values.values())
     ax.set(xlabel="index", ylabel=ylabel, ylim=(1e-6 * top, 2 * top))
     ax.legend()
+
+
+# Lecture 11
+
+
+def alignment(fig: Figure) -> Callable:
+    """Left: a hundred steps of length 1, how far they get along their common direction and across it. Right: the length of the sum, times the
+    multiplier, against the number of steps, between the limits of independent and of aligned steps.
+
+    alignment: the cosine between any two steps; multiplier: 1, 1/√L or 1/L.
+    """
+    left, right = fig.subplots(1, 2)
+    steps, L = np.arange(101), np.unique(np.geomspace(1, 1000, 60).astype(int))
+    size = lambda a: np.sqrt(L + L * (L - 1.0) * a)
+    factor = {"1": 1.0, "1/√L": L ** -0.5, "1/L": 1.0 / L}
+    walk, = left.plot([], [], ".", color=BLUE, ms=4)
+    way, = left.plot([], [], color=ORANGE, lw=2)
+    left.set(xlim=(-4, 106), ylim=(-1, 16), xlabel="along the common direction", ylabel="across it")
+    independent, = right.loglog(L, L, "--", color=GREY, lw=1, label="independent")
+    aligned, = right.loglog(L, L, ":", color=GREY, lw=1.5, label="aligned")
+    curve, = right.loglog(L, L, color=ORANGE, lw=2.5, label="these")
+    right.set(xlabel="number of steps L", ylabel="multiplier · |sum|", ylim=(0.02, 1500))
+    right.legend(loc="upper left")
+    title = left.set_title(" ")
+
+    def move(alignment, multiplier):
+        along, across = np.sqrt(alignment) * steps, np.sqrt((1 - alignment) * steps)
+        walk.set_data(along, across)
+        way.set_data([0, along[-1]], [0, across[-1]])
+        for line, a in ((independent, 0.0), (aligned, 1.0), (curve, alignment)):
+            line.set_ydata(factor[multiplier] * size(a))
+        title.set_text(f"100 steps end {np.hypot(along[-1], across[-1]):.0f} away")
+
+    return move
+
+
+def slack(fig: Figure, ratios: dict[str, np.ndarray], atoms: np.ndarray) -> None:
+    """Left: what was reached over what the bound allows, sorted, one curve an experiment. Right: the first of them against the number of atoms."""
+    left, right = fig.subplots(1, 2, sharey=True)
+    for (name, r), color in zip(ratios.items(), (BLUE, SKY, ORANGE, PINK), strict=False):
+        left.plot(np.linspace(0, 100, len(r)), np.sort(r), color=color, label=name)
+    left.set(xlabel="per cent of the architectures", ylabel="reached / bound", ylim=(0, 1.05))
+    left.legend(loc="upper left")
+    right.semilogx(atoms, next(iter(ratios.values())), ".", color=BLUE, base=2)
+    right.set(xlabel="atoms in the architecture")
+    for ax in (left, right):
+        ax.axhline(1, color=GREY, lw=1)
+
+
+def mass_tree(fig: Figure, stages: dict[str, Module], reached: dict[str, float]) -> Callable:
+    """Left: a chain of modules as a tree, each with its mass, its sensitivity and its share of the total mass. Right: that share of a step of
+    size 1 (outlined), and the change of the output that a step of this part alone makes (full).
+
+    One mass for each of `stages`, which stand in the order of the data. `reached`: the change of the output over the share.
+    """
+    left, right = fig.subplots(1, 2, width_ratios=(1.5, 1))
+    left.set(xlim=(-0.6, len(stages) - 0.4), ylim=(-0.35, 1.35))
+    left.axis("off")
+    root, places = ((len(stages) - 1) / 2, 1.0), {name: (i, 0.0) for i, name in enumerate(stages)}
+    for x, y in places.values():
+        left.plot([root[0], x], [root[1], y], color=GREY, lw=1, zorder=0)
+    box = dict(boxstyle="round", fc="white", ec=GREY)
+    words = {name: left.text(x, y, "", ha="center", va="center", bbox=box) for name, (x, y) in places.items()}
+    top = left.text(*root, "", ha="center", va="center", bbox=box)
+    granted = right.bar(list(stages), [1.0] * len(stages), fc="none", ec=GREY, lw=1.5, label="share of the mass")
+    moved = right.bar(list(stages), [1.0] * len(stages), color=BLUE, width=0.5, label="change of the output")
+    right.set(ylim=(0, 1.25))
+    right.legend(loc="upper left")
+
+    def move(**masses):
+        parts = {name: module.tare(masses[name]) for name, module in stages.items()}
+        net = Identity()
+        for part in parts.values():
+            net = part @ net
+        top.set_text(f"network\nmass {net.mass:.1f}\nsensitivity {net.sensitivity:.2f}")
+        for (name, part), outline, bar in zip(parts.items(), granted, moved, strict=True):
+            share = part.mass / max(net.mass, 1e-9)
+            words[name].set_text(f"{name}\nmass {part.mass:.1f}\nsensitivity {part.sensitivity:.2f}\nshare {share:.0%}")
+            outline.set_height(share)
+            bar.set_height(reached[name] * share)
+
+    return move
+
+
+def depth_sweep(fig: Figure, rows: list[dict]) -> Callable:
+    """Final loss against the step size, one curve for each depth from light (shallow) to dark (deep), the mean over seeds; the best points are
+    marked, at the edge where they lie outside.
+
+    method, multiplier: names in the table. Step sizes are in octaves from the best one at the least depth.
+    """
+    ax = fig.subplots()
+    depths, table = sorted({r["depth"] for r in rows}), {}
+    for r in rows:
+        table.setdefault((r["method"], r["multiplier"], r["depth"]), {}).setdefault(r["log2_step"], []).append(r["loss"])
+    mean = {key: (np.array(sorted(found)), np.array([np.exp(np.mean(np.log(found[s]))) for s in sorted(found)])) for key, found in table.items()}
+    curves = [ax.plot([], [], "-", color=c, label=str(depth))[0] for depth, c in zip(depths, _shades(len(depths)), strict=True)]
+    best = [ax.plot([], [], "o", color=c, ms=7, mec="black", mew=0.6, clip_on=False)[0] for c in _shades(len(depths))]
+    ax.set(xlabel="step size, octaves from the best at depth 2", ylabel="training loss after 60 steps", yscale="log", ylim=(0.09, 2.0), xlim=(-6, 5))
+    ax.legend(title="depth", loc="upper center", ncols=len(depths))
+    title = ax.set_title(" ")
+
+    def move(method, multiplier):
+        steps, loss = mean[method, multiplier, depths[0]]
+        origin = steps[loss.argmin()]
+        for depth, curve, dot in zip(depths, curves, best, strict=True):
+            steps, loss = mean[method, multiplier, depth]
+            loss = np.where(np.isfinite(loss), np.minimum(loss, 1e3), 1e3)
+            curve.set_data(steps - origin, loss)
+            dot.set_data(np.clip([steps[loss.argmin()] - origin], -6, 5), np.clip([loss.min()], 0.09, 2.0))
+        title.set_text(f"{method}, multiplier {multiplier}")
+
+    return move
+
+
+def depth_drifts(fig: Figure, depths: Sequence[int], best: dict[tuple[str, str], np.ndarray]) -> None:
+    """Above: how far the best step size moves as the network gets deeper, in octaves. Below: the loss that it reaches. One panel a method, one
+    line a multiplier of the blocks, a band over the seeds.
+
+    best: {(method, multiplier): [2, seeds, depths]}, log2 of the best step size and its loss.
+    """
+    methods = list(dict.fromkeys(method for method, _ in best))
+    panels = fig.subplots(2, len(methods), sharex=True, sharey="row", squeeze=False)
+    looks = {"1/L": (BLUE, "v"), "1/√L": (GREEN, "^"), "1": (ORANGE, "o")}
+    for (method, multiplier), (steps, losses) in best.items():
+        color, marker = looks[multiplier]
+        for ax, values in zip(panels[:, methods.index(method)], (steps - steps[:, :1], losses), strict=True):
+            ax.plot(np.log2(depths), values.mean(0), color=color, marker=marker, ms=4, label=multiplier)
+            ax.fill_between(np.log2(depths), values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+    for ax, method in zip(panels[0], methods, strict=True):
+        ax.set_title(method)
+        ax.axhspan(-1, 1, color=GREY, alpha=0.12, lw=0)
+    for ax in panels[1]:
+        ax.set(yscale="log", xticks=np.log2(depths[::2]), xticklabels=depths[::2], xlabel="depth L", ylim=(0.1, 0.5))
+        ax.set_yticks([0.1, 0.2, 0.5], ["0.1", "0.2", "0.5"])
+        ax.minorticks_off()
+    panels[0, 0].set(ylabel="drift, octaves", ylim=(-5, 3))
+    panels[1, 0].set(ylabel="best loss")
+    fig.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+# Lecture 12
+
+
+def march(s: np.ndarray, scheme: Sequence[tuple[float, float, float]]) -> np.ndarray:
+    """[steps + 1, ...]: numbers s under p(s) = a s + b s^3 + c s^5 for one (a, b, c) after the other; cut off at 10."""
+    path = [s]
+    for a, b, c in scheme:
+        s = path[-1]
+        path.append(np.clip(s * (a + s * s * (b + s * s * c)), -10, 10))
+    return np.array(path)
+
+
+def newton_schulz_march(fig: Figure, s: np.ndarray) -> Callable:
+    """Left: where each singular value between 0.001 and 1 has got to, with dots for those of a gradient. Right: the way of these, step by step.
+
+    a, b, c: one step takes s to a s + b s^3 + c s^5. steps: how many have been taken.
+    """
+    left, right = fig.subplots(1, 2)
+    grid, few, most = np.geomspace(1e-3, 1, 300), np.sort(s)[:: max(1, len(s) // 16)], 12
+    for ax in (left, right):
+        ax.axhline(1, color=GREY, lw=1)
+    curve, = left.semilogx([], [], color=BLUE)
+    dots, = left.semilogx([], [], "o", color=ORANGE, ms=4)
+    left.set(xlim=(1e-3, 1.05), ylim=(-0.1, 1.6), xlabel="singular value at the start", ylabel="after the steps")
+    ways = [right.semilogy([], [], color=ORANGE, lw=1)[0] for _ in few]
+    now = right.axvline(0, color=BLUE, lw=1.5)
+    right.set(xlim=(0, most), ylim=(1e-3, 4), xlabel="step", ylabel="singular value")
+    title = left.set_title(" ")
+    words = right.set_title(" ")
+
+    def move(a, b, c, steps):
+        scheme = ((a, b, c),) * most
+        curve.set_data(grid, march(grid, scheme)[steps])
+        path = march(few, scheme)
+        dots.set_data(few, path[steps])
+        for way, values in zip(ways, path.T, strict=True):
+            way.set_data(range(most + 1), np.where(values > 0, values, np.nan))
+        now.set_xdata([steps, steps])
+        title.set_text(f"one step takes 1 to a + b + c = {a + b + c:.3f}")
+        large = path[steps][few >= 0.01]
+        words.set_text(f"from 0.01 upwards: now in [{large.min():.2f}, {large.max():.2f}]")
+
+    return move
+
+
+def schemes(fig: Figure, named: dict[str, Sequence[tuple[float, float, float]]]) -> None:
+    """Where whole Newton-Schulz schemes take a singular value between 0.0001 and 1: all flat at the right, and falling to 0 at the left."""
+    ax = fig.subplots()
+    s = np.geomspace(1e-4, 1, 2000)
+    ax.axhline(1, color=GREY, lw=1)
+    for (name, scheme), color in zip(named.items(), (GREY, SKY, ORANGE, BLUE), strict=False):
+        ax.semilogx(s, march(s, scheme)[-1], color=color, label=f"{name}, {len(scheme)} steps")
+    ax.set(xlabel="singular value, over the Frobenius norm", ylabel="after all steps", ylim=(0, 1.3))
+    ax.legend()
+
+
+FAMILY = {"G": BLUE, "sign(G)": ORANGE, "U V^T": GREEN, "U S^(1/3) V^T": SKY, "u v^T": PINK, "rows of G": "black", "one entry": GREY}
+"""A colour for each thing that a dual map can do to a gradient."""
+
+
+def dual_maps(fig: Figure, spectra: dict[str, np.ndarray], gradient: np.ndarray, rows: list[dict]) -> Callable:
+    """Left: singular values of the gradient of a hidden layer (grey) and of the first step that a rule makes of it. Right: final loss against
+    the step size in octaves from the best one, for this rule and, in grey, all others.
+
+    rule: a name in the tables. spectra: {rule: [r]} and gradient: [r], descending.
+    """
+    left, right = fig.subplots(1, 2)
+    index, curves = np.arange(1, len(gradient) + 1), {}
+    for name in spectra:
+        octaves = np.unique([r["log2_step"] for r in rows if r["rule"] == name])
+        loss = np.array([np.mean([r["loss"] for r in rows if (r["rule"], r["log2_step"]) == (name, e)]) for e in octaves])
+        curves[name] = octaves - octaves[loss.argmin()], np.minimum(loss, 10.0)
+        right.semilogy(*curves[name], color=GREY, lw=0.8, alpha=0.5)
+    left.semilogy(index, gradient / gradient[0], color=GREY, label="gradient")
+    line, = left.semilogy([], [], color=BLUE, label="step")
+    left.set(xlabel="index", ylabel="singular value / largest", ylim=(1e-5, 2))
+    left.legend(loc="lower left")
+    curve, = right.semilogy([], [], "o-", color=BLUE, ms=4, zorder=5)
+    right.set(xlabel="step size, octaves from the best", ylabel="loss after 100 steps", ylim=(0.08, 0.6), xlim=(-4.2, 4.2), yticks=(0.1, 0.2, 0.4),
+              yticklabels=("0.1", "0.2", "0.4"))
+    right.minorticks_off()
+    title = left.set_title(" ")
+
+    def move(rule):
+        line.set_data(index, spectra[rule] / (spectra[rule][0] or 1.0))  # greedy descent does not move this layer
+        curve.set_data(*curves[rule])
+        title.set_text(rule)
+
+    return move
+
+
+def ranking(fig: Figure, losses: dict[str, np.ndarray], directions: dict[str, str]) -> None:
+    """The least loss of every rule, one dot a seed, from the best rule at the top to the worst; the colour says what it makes of a first gradient."""
+    ax = fig.subplots()
+    order = sorted(losses, key=lambda name: -np.mean(losses[name]))
+    for i, name in enumerate(order):
+        ax.semilogx(losses[name], [i] * len(losses[name]), "o", color=FAMILY[directions[name]], ms=5, alpha=0.8)
+    ax.set(yticks=range(len(order)), yticklabels=order, xlabel="loss after 100 steps, with the best step size", xticks=(0.1, 0.2, 0.4),
+           xticklabels=("0.1", "0.2", "0.4"), ylim=(-0.7, len(order) - 0.3))
+    ax.minorticks_off()
+    for name, color in FAMILY.items():
+        ax.plot([], [], "o", color=color, label=name)
+    ax.legend(title="first step", loc="upper right")
+
+
+# Lecture 13
+
+def steps_by_width(fig: Figure, rows: list[dict]) -> None:
+    """Loss on unseen text against the step size, one panel an optimizer and one curve a width, light (narrow) to dark (wide); the mean over seeds.
+
+    rows: tables with optimizer, width, log2_step and loss.
+    """
+    widths, names = sorted({r["width"] for r in rows}), list(dict.fromkeys(r["optimizer"] for r in rows))
+    panels = fig.subplots(1, len(names), sharey=True)
+    for ax, name in zip(panels, names, strict=True):
+        for width, color in zip(widths, _shades(len(widths)), strict=True):
+            mine = [r for r in rows if (r["optimizer"], r["width"]) == (name, width)]
+            steps = sorted({r["log2_step"] for r in mine})
+            ax.plot(steps, [np.mean([min(r["loss"], 99) for r in mine if r["log2_step"] == s]) for s in steps], "o-", ms=3, color=color, label=str(width))
+        ax.set(xlabel="log$_2$ of the step size", ylim=(2.1, 3.3))
+        ax.set_title(name)
+    panels[0].set(ylabel="loss")
+    panels[-1].legend(title="width", loc="upper left")
+
+def attention_rows(fig: Figure, p: np.ndarray, text: str) -> Callable:
+    """Left: the attention weights of one head, a triangle: row t holds the places that character t looks at. Right: one row of it, as bars.
+
+    p: [T, T]; t: the row.
+    """
+    left, right = fig.subplots(1, 2, width_ratios=(1, 2))
+    T, letters = len(text), [{" ": "␣", "\n": "¶"}.get(c, c) for c in text]
+    left.imshow(p, cmap="Blues", vmin=0, vmax=p.max())
+    left.set(xlabel="looked at", ylabel="row t")
+    left.grid(False)
+    frame = left.axhline(0, color=ORANGE, lw=2)
+    bars = right.bar(range(T), np.zeros(T), color=BLUE, width=0.8)
+    right.set(ylim=(0, 1.05 * p.max()), xlim=(-1, T), xticks=range(T), xticklabels=letters, ylabel="weight")
+    title = right.set_title(" ")
+
+    def move(t):
+        frame.set_ydata([t, t])
+        for bar, height in zip(bars, p[t], strict=True):
+            bar.set_height(height)
+        title.set_text(f"row {t}, at “{letters[t]}”: {t + 1} weights, sum {p[t].sum():.3f}")
+
+    return move
+
+
+def memory_by_buffer(fig: Figure, d: int, heads: int, vocabulary: int) -> Callable:
+    """Bytes of each kind of buffer when a transformer is trained on one sequence in float32, on a logarithmic axis; their sum in the title.
+
+    L: blocks; T: context; checkpoints: which values are computed again instead of kept.
+    """
+    ax = fig.subplots()
+    names = ("weights", "gradients", "Adam's two means", "inputs of branches", "q, k, v and result", "attention weights", "MLP", "logits and slopes")
+    bars = ax.barh(names, np.ones(len(names)), color=[GREY] * 3 + [BLUE, GREEN, ORANGE, SKY, PINK])
+    ax.invert_yaxis()
+    ax.set(xscale="log", xlim=(1e-4, 1e3), xlabel="gigabytes")
+    title = ax.set_title(" ")
+
+    def move(L, T, checkpoints):
+        T = round(T)
+        again, whole = checkpoints != "none", checkpoints == "every block"
+        weights = 12 * L * d * d + 2 * d * vocabulary
+        numbers = (weights, weights, 2 * weights, (L + 1 if whole else 2 * L) * d * T, 4 * d * T * (1 if again else L),
+                   heads * T * T * (1 if again else L), 8 * d * T * (1 if whole else L), 2 * vocabulary * T)
+        for bar, n in zip(bars, numbers, strict=True):
+            bar.set_width(4e-9 * n)
+        title.set_text(f"{L} blocks, {T} tokens: {4e-9 * sum(numbers):.3g} GB, of which {4e-9 * sum(numbers[3:]):.3g} GB depend on the text")
+
+    return move
+
+
+def isoflop(fig: Figure, valleys: dict[str, tuple[np.ndarray, np.ndarray]]) -> Callable:
+    """Final loss against the number of weights, a valley for each budget of operations; the chosen one in blue, with a parabola and its lowest point.
+
+    valleys: {name: (weights [n], losses [seeds, n])}; budget: a name.
+    """
+    ax = fig.subplots()
+    fits, x = {}, np.linspace(*np.log2([min(s.min() for s, _ in valleys.values()), max(s.max() for s, _ in valleys.values())]), 100)
+    for name, (sizes, losses) in valleys.items():
+        ax.plot(np.log2(sizes), losses.mean(0), "o", color=GREY, ms=3)
+        fits[name] = np.polyfit(np.log2(sizes), losses.mean(0), 2)
+    dots, = ax.plot([], [], "o", color=BLUE, ms=5)
+    curve, = ax.plot([], [], color=BLUE)
+    lowest = ax.axvline(0, color=ORANGE, lw=1.2, ls="--")
+    losses = np.concatenate([losses.ravel() for _, losses in valleys.values()])
+    ax.set(xlabel="weights, octaves (log$_2$ N)", ylabel="loss on unseen text", ylim=(losses.min() - 0.05, losses.max() + 0.05))
+    title = ax.set_title(" ")
+
+    def move(budget):
+        sizes, losses = valleys[budget]
+        dots.set_data(np.tile(np.log2(sizes), len(losses)), losses.ravel())
+        inside = x[(x >= np.log2(sizes.min())) & (x <= np.log2(sizes.max()))]
+        curve.set_data(inside, np.polyval(fits[budget], inside))
+        best = -fits[budget][1] / fits[budget][0] / 2
+        lowest.set_xdata([best, best])
+        title.set_text(f"{budget}: least at {2 ** best:,.0f} weights")
+
+    return move

@@ -11,7 +11,7 @@ from metrized.bonds import Tanh
 from metrized.compounds import MLP
 from metrized.linalg import inverse_root, polar
 from metrized.losses import SquareError
-from metrized.norms import Euclidean, Layerwise, Max, MuonNorm, Spectral
+from metrized.norms import Euclidean, FanScaled, Frobenius, Layerwise, Max, MuonNorm, RMSOperator, Spectral
 from metrized.objective import Objective
 from metrized.optimizers import (
     LARS,
@@ -27,6 +27,7 @@ from metrized.optimizers import (
     HeavyBall,
     Lion,
     Muon,
+    MuP,
     Penalized,
     RMSProp,
     Rule,
@@ -220,6 +221,20 @@ def test_skipping_leaves_out_the_outlier_and_forgets_it(rng):
         assert state.t == t + 1 and step.flatten().any()
     weights = 0.1 * 0.9 ** np.arange(12)[::-1]
     assert np.isclose(state.mean / (1 - 0.9 ** 12), weights @ seen / weights.sum())
+
+
+@pytest.mark.parametrize("shape", [(64, 16), (16, 64), (8, 512)])
+def test_mup_keeps_the_size_of_a_step_at_every_width(shape, rng):
+    """Signs of rank one, the largest that signs can be, have RMS -> RMS norm step_size; SGD's gradients of fixed RMS covectors likewise."""
+    w, (m, n) = Vector(np.ones(shape)), shape
+    signs = np.sign(np.outer(rng.standard_normal(m), rng.standard_normal(n)))
+    step, _ = MuP(SignDescent(0.1), signs=True)(Covector(signs), (), w)
+    assert np.isclose(RMSOperator()(step), 0.1)
+    dy, x = (v / np.sqrt((v * v).mean()) for v in (rng.standard_normal(m), rng.standard_normal(n)))
+    step, _ = MuP(SGD(0.1))(Covector(np.outer(dy / m, x)), (), w)  # dy / m: a loss that is a mean over the outputs
+    assert np.isclose(RMSOperator()(step), 0.1)
+    G = Covector(rng.standard_normal(shape))
+    same(MuP(SGD(0.1))(G, (), w)[0].nest(), (-0.1 * FanScaled(Frobenius()).sharp(G)).nest(), 1e-12)
 
 
 # Eight bits.

@@ -218,7 +218,7 @@ CASES = {  # name: (what somebody does, the type of the error, its important wor
        for name in ("beta1", "beta2") for beta in (1.0, -0.1, nan)},
     **{f"momentum {beta}": (lambda beta=beta: HeavyBall(Adam(0.1), beta), ValueError, rf"beta must be in \[0, 1\), got {beta}")
        for beta in (1, -0.1, nan)},
-    "a schedule of no steps": (lambda: linear(0), ValueError, "at least one step, got 0"),
+    "a schedule of no steps": (lambda: linear(0), ValueError, "linear needs a whole number steps, at least 1; got steps 0"),
     "a run of -1 steps": (lambda: list(descend(objective(), w, Adam(0.1), -1)), ValueError, "steps.*-1"),
     "a run of 1.5 steps": (lambda: list(descend(objective(), w, Adam(0.1), 1.5)), E, "steps.*1.5"),
     "a run from a gradient": (lambda: list(descend(objective(), Covector(w.nest()), Adam(0.1), 1)), TypeError, "must be a Vector, got Covector"),

@@ -221,6 +221,55 @@ def test_checkpointing_is_looked_at_and_not_only_its_result(name):
     assert report.status == "wrong" and words in report.hint
 
 
+def all_at_once(q, blocks):
+    K, V = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    p = np.exp(K @ q / len(q) - (K @ q / len(q)).max())
+    return p @ V / p.sum()
+
+
+def two_passes(q, blocks):
+    top, total, y = max((K @ q / len(q)).max() for K, _ in blocks), 0, 0
+    for K, V in blocks:
+        p = np.exp(K @ q / len(q) - top)
+        total, y = total + p.sum(), y + p @ V
+    return y / total
+
+
+def cut_off(q, blocks):
+    K, V = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    p = np.exp(np.clip(K @ q / len(q), -700, 700))
+    return p @ V / p.sum()
+
+
+@pytest.mark.parametrize("student, words", [(all_at_once, "laid side by side"), (two_passes, "more than once"), (cut_off, "")])
+def test_a_row_of_attention_is_made_in_one_pass(student, words):
+    report = check(EXERCISES["hw6", "attention_row"], student)
+    assert report.status == "wrong" and words in report.hint
+
+
+def three_terms(product, start, steps):
+    """Lanczos as in exact arithmetic, where only the last two vectors matter."""
+    before, q, diagonal, off = 0 * start, start / np.linalg.norm(start), [], [0.0]
+    for _ in range(steps):
+        u = product(q) - off[-1] * before
+        diagonal.append(q @ u)
+        u = u - diagonal[-1] * q
+        off.append(np.linalg.norm(u))
+        before, q = q, u / off[-1]
+    return np.array(diagonal), np.array(off[1:-1])
+
+
+def test_lanczos_without_orthogonalization_is_told_of_its_ghosts():
+    assert "appears twice" in check(EXERCISES["hw5", "tridiagonal"], three_terms).hint
+
+
+def test_a_call_of_something_unwritten_is_named():
+    def helper(x):
+        raise NotImplementedError
+
+    assert "calls `helper`, which has not been written yet" in check(SQUARE, lambda x: helper(x)).hint
+
+
 def test_errors_show_the_students_lines_only():
     report = check(SQUARE, lambda x: x @ np.ones(7))
     assert report.status == "error" and "ValueError" in report.details and __file__ in report.details and "check/__init__" not in report.details

@@ -6,7 +6,9 @@ import pytest
 from matplotlib.image import imread
 
 from metrized import figures
-from metrized.examples import width
+from metrized.atoms import Linear
+from metrized.compounds import residual
+from metrized.examples import depth, width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
 from metrized.live import Log, live, other_end, still
 from metrized.norms import Euclidean, Max
@@ -119,8 +121,31 @@ MOVING = {
     "majorization_slice": ((lambda D: float((1 + D @ D) ** 2), np.array([4.0, 0.1]), {"a": (Euclidean(), 4.0), "b": (Max(), 9.0)},
                             {"x": np.array([1.0, 0.0]), "y": np.array([0.5, 1.0])}),
                            dict(norm=["a", "b"], factor=(0.1, 2.0, 1.0), direction=["x", "y"])),
+    "schedule_race": ((np.arange(1, 9), [1, 2, 4], {n: c * np.outer([1, 2, 3], 20 / np.arange(1, 9)) for n, c in (("a", 1.1), ("b", 3.0))}, 20.0),
+                      dict(schedule=["a", "b"], log2_kappa=(0, 2))),
+    "batch_curve": (([1, 2, 4, 8], {(n, s): c * (1 + q / np.arange(1, 5)) for n, c in (("a", 9), ("b", 40)) for s, q in (("tuned", 8), ("kept", 1))},
+                     lambda B, steps: (steps[-1], 3.0)), dict(target=["a", "b"], step_size=["tuned", "kept"])),
+    "adam_to_sign": (BOWL, dict(memory=Log(1.0, 100.0, 10.0), eps=Log(0.001, 30.0, 0.01), noise=(0.0, 3.0, 0.5))),
+    "step_bowls": (([dict(method=m, begin=b, log2_step=s, loss=2.3 + k * 0.05 * s * s) for m in ("SGD", "Adam") for s in range(-3, 3)
+                     for b, k in (("orthogonal", 1), ("small", 3))], ["SGD", "Adam"]), dict(start=["orthogonal", "small"])),
+    "spike_lab": (({"none": np.full((2, 30), 3.0), "clipping": np.full((2, 30), 0.4)}, np.full((2, 30), 0.3), 10), dict(repair=["none", "clipping"])),
+    "edge_run": (({eta: (np.geomspace(1, eta ** 2, 41)[:, None] * [1.0, 0.1], np.arange(0, 41, 10), np.full((5, 2), 2 / eta) * [0.3, 1.0])
+                   for eta in (0.1, 0.5)},), dict(step_size=[0.1, 0.5], seed=[0, 1])),
+    "toy_orbit": ((), dict(step_size=(0.005, 0.065, 0.04))),
     "gain": ((np.array([[1.0, 0.8], [0.2, 0.5]]),), dict(angle=(0, 360, 30))),
     "width_sweep": ((ROWS,), dict(method=["Adam", "dualized"])),
+    "attention_rows": ((np.tril(np.ones((12, 12))) / np.arange(1, 13)[:, None], "It is a truth"[:12]), dict(t=(0, 11, 3))),
+    "memory_by_buffer": ((768, 12, 50257), dict(L=(1, 48, 12), T=Log(128, 16384, 1024), checkpoints=["none", "attention", "every block"])),
+    "isoflop": (({n: (2.0 ** np.arange(8, 13), c + 0.1 * (np.arange(-2, 3) - c) ** 2 + np.zeros((3, 1))) for n, c in (("a", 0.0), ("b", 1.0))},),
+                dict(budget=["a", "b"])),
+    "newton_schulz_march": ((np.geomspace(1e-3, 0.9, 64),), dict(a=(1.0, 5.0, 1.5), b=(-8.0, 0.0, -0.5), c=(0.0, 5.0, 0.0), steps=(0, 12, 5))),
+    "dual_maps": (({"a": np.geomspace(1, 1e-3, 9), "b": np.ones(9)}, np.geomspace(1, 1e-4, 9),
+                   [dict(rule=r, log2_step=e, loss=0.1 * f + 0.05 * abs(e)) for r, f in (("a", 1), ("b", 2)) for e in range(-2, 3)]),
+                  dict(rule=["a", "b"])),
+    "alignment": ((), dict(alignment=(0.0, 1.0, 0.1), multiplier=["1", "1/√L", "1/L"])),
+    "mass_tree": (({"input": Linear(3, 5), "blocks": residual(Linear(3, 3), 2), "head": Linear(2, 3)}, {"input": 0.9, "blocks": 0.5, "head": 0.7}),
+                  dict(input=(0.0, 10.0, 1.0), blocks=(0.0, 10.0, 5.0), head=(0.0, 10.0, 1.0))),
+    "depth_sweep": ((depth.results(),), dict(method=["modular", "SGD"], multiplier=["1/L", "1"])),
 }
 
 

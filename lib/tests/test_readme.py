@@ -1,8 +1,9 @@
 """What the README promises: its code runs, its picture is what the library draws today, and its tables list what is there."""
 import re
+from importlib import import_module
 from pathlib import Path
 
-from metrized.examples import width
+from metrized.examples import timeline, width
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -36,3 +37,15 @@ def test_the_picture_is_drawn_from_the_shipped_table():
     for method in ("dualized", "spectral", "Frobenius"):
         assert all(abs(x - d[0]) < 0.5 for d in (width.drift(rows, method, seed) for seed in width.SEEDS) for x in d)
     assert width.picture(rows).png.startswith(b"\x89PNG")
+
+
+def test_the_timeline_is_up_to_date_and_its_systems_run():
+    """The page as committed is the page as written now; every system is a name of the library, every lecture is there and speaks of it."""
+    assert (ROOT / "lectures" / "timeline.md").read_text(encoding="utf-8") == timeline.page()
+    assert [e.year for e in timeline.EVENTS] == sorted(e.year for e in timeline.EVENTS) and {e.theme for e in timeline.EVENTS} == set(timeline.THEMES)
+    for event in timeline.EVENTS:
+        lecture = ROOT / "lectures" / f"{timeline.LECTURES[event.lecture]}.ipynb"
+        assert lecture.exists(), event
+        if event.runs:
+            module, name = event.runs.split(".")
+            assert hasattr(import_module(f"metrized.{module}"), name), event

@@ -6,6 +6,7 @@ breaks a law gets that law's; one that is off by a factor everywhere hears the f
 import copy
 import inspect
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,8 +100,11 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
         given = _copies(instance)
         try:
             answers.append(student(*given))
-        except NotImplementedError:
-            return Report(exercise, "empty")
+        except NotImplementedError as error:
+            where = traceback.extract_tb(error.__traceback__)[-1].name
+            if where in (getattr(student, "__name__", where), "<lambda>"):
+                return Report(exercise, "empty")
+            return Report(exercise, "error", f"It calls `{where}`, which has not been written yet.")
         except Exception as error:
             hint = exercise.on_error if isinstance(error, (ValueError, np.linalg.LinAlgError)) else ""
             return Report(exercise, "error", hint, f"{_students_part(error)}\n{type(error).__name__}: {error}")
@@ -130,7 +134,8 @@ def told(f: Callable, words: str) -> Callable:
 def _misconception(exercise: Exercise, instances: list[tuple], answers: list) -> str:
     """The hint of the first misconception that gives the student's answers, all of them."""
     for misconception in exercise.misconceptions:
-        with np.errstate(all="ignore"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             wrong = [misconception.wrong(*_copies(instance)) for instance in instances]
         if all(_same(a, w, exercise.tolerance) for a, w in zip(answers, wrong, strict=True)):
             return misconception.hint
@@ -165,7 +170,8 @@ def _form(answer, expected) -> str:
     if a.shape != np.shape(expected):
         if np.shape(expected) == () and a.size == 1:
             return "The answer should be one number, and not a list that holds one."
-        return f"The answer should have the shape {list(np.shape(expected))}, and has {list(a.shape)}."
+        words = lambda shape: list(shape) or "of a single number"
+        return f"The answer should have the shape {words(np.shape(expected))}, and has {words(a.shape)}."
     return "" if np.isfinite(a).all() else "The answer holds NaN or infinity; look for a division by zero, or for exp of a large number."
 
 
@@ -182,7 +188,7 @@ def _factor(answers: list, expected: list) -> str:
     c = (a @ e) / (e @ e)
     if c == 0 or abs(c - 1) < 1e-6 or not abs(a - c * e).max() <= 1e-6 * abs(c * e).max():
         return ""
-    return f"Right up to a constant: your answer is {c:.3g} times what the definition gives, always."
+    return f"Right up to a constant: your answer is {c:.6g} times what the definition gives, always."
 
 
 def _size(x) -> int:

@@ -66,20 +66,25 @@ total_over = lambda m1, s1, m2, s2: (m1 + m2) / m1
 
 compose = Exercise(
     "compose", 15, two_modules, composed(), (
-        Misconception("p and q have changed places: a change of the inner weights goes through the outer module, so p has its sensitivity.",
+        Misconception("The two factors have changed places: a change of the inner weights goes through the outer module and meets its sensitivity.",
                       composed(p=total_over, q=lambda m1, s1, m2, s2: (m1 + m2) / m2 * s1)),
-        Misconception("p and q have changed places: each is total mass over the module's own mass.",
+        Misconception("The two factors have changed places: each is total mass over the module's OWN mass.",
                       composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m2 * s2, q=lambda m1, s1, m2, s2: (m1 + m2) / m1)),
-        Misconception("p and q have changed places: each is total mass over the module's own mass.",
+        Misconception("The two factors have changed places: each is total mass over the module's OWN mass.",
                       composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m2, q=lambda m1, s1, m2, s2: (m1 + m2) / m1)),
-        Misconception("The sensitivity that counts in p is the OUTER module's: it is what a change of the inner output meets.",
+        Misconception("The sensitivity that counts for the inner norm is the OUTER module's: it is what a change of the inner output meets.",
                       composed(p=lambda m1, s1, m2, s2: (m1 + m2) / m1 * s1)),
-        Misconception("A change of the inner weights goes through the outer module: its sensitivity is missing in p.", composed(p=total_over)),
+        Misconception("A change of the inner weights goes through the outer module: its sensitivity is missing in the inner factor.",
+                      composed(p=total_over)),
         Misconception("A module without much mass shall move little: total mass over own mass, and not own over total.",
                       composed(p=lambda m1, s1, m2, s2: m1 / (m1 + m2) * s2, q=lambda m1, s1, m2, s2: m2 / (m1 + m2))),
         Misconception("The larger of the two counts, and not their sum: that lets every module move at the same time.",
                       composed(join=lambda a, b: a + b)),
         Misconception("Sensitivities in series multiply. (They add when modules stand side by side.)", composed(sensitivity=lambda a, b: a + b)),
+        Misconception("The outer weights act on the output itself; only the inner norm meets the outer sensitivity.",
+                      composed(q=lambda m1, s1, m2, s2: (m1 + m2) / m2 * s2)),
+        Misconception("Divide by the SHARE of the mass, own over total; the total mass is missing.",
+                      composed(p=lambda m1, s1, m2, s2: s2 / m1, q=lambda m1, s1, m2, s2: 1 / m2)),
         Misconception("Masses add.", composed(mass=lambda a, b: a * b))))
 
 
@@ -95,11 +100,11 @@ def with_target(rng):
 
 dual_targets = Exercise(
     "dual_targets", 15, with_target, dual_split, (
-        Misconception("Divide by p and q, and do not multiply: the more a module's norm counts, the less it may move.",
+        Misconception("Divide by the factors of (a), and do not multiply: the more a module's norm counts, the less it may move.",
                       lambda inner, outer, target: (target * (inner[0] + outer[0]) / inner[0] * outer[1], target * (inner[0] + outer[0]) / outer[0])),
         Misconception("The sensitivity of the outer module is missing: it makes a change of the inner one larger.",
                       lambda inner, outer, target: (target * inner[0] / (inner[0] + outer[0]), target * outer[0] / (inner[0] + outer[0]))),
-        Misconception("p and q have changed places.",
+        Misconception("The two have changed places: first the inner, then the outer.",
                       lambda inner, outer, target: dual_split(inner, outer, target)[::-1]),
         Misconception("It is the outer module's sensitivity that meets a change of the inner one, and not the inner's own.",
                       lambda inner, outer, target: (target * inner[0] / (inner[0] + outer[0]) / inner[1], target * outer[0] / (inner[0] + outer[0]))),
@@ -133,7 +138,8 @@ newton_schulz = Exercise(
                       cubic(size=top)),
         Misconception("This divides by the largest entry. A matrix with entries below 1 may have singular values above the square root of 3.",
                       cubic(size=lambda G: abs(G).max())),
-        Misconception("This is the exact orthogonal factor, from an SVD. Asked is what `steps` steps make.", lambda G, steps: polar(G)),
+        Misconception("This is the orthogonal factor itself, where the steps lead in the end. Asked is what `steps` steps make.",
+                      lambda G, steps: polar(G)),
         Misconception("The signs: 3/2 X MINUS 1/2 X X^T X.", cubic(b=0.5)),
         Misconception("The coefficients are exchanged: at s = 1 the map 3/2 s - 1/2 s^3 has slope 0.", cubic(a=0.5, b=-1.5)),
         Misconception("3/2 and -1/2 add up to 1, so that singular values of 1 stay. Yours do not.", cubic(a=1.0, b=-0.5)),
@@ -142,6 +148,7 @@ newton_schulz = Exercise(
         Misconception("Normalize once, before the first step; doing it in every step brings the singular values back down.",
                       lambda G, steps: again_and_again(G, steps)),
         Misconception("The same G stands in every step here. X is what the step before made.", lambda G, steps: frozen(G, steps))), (
+        Law("The number of steps makes no difference.", lambda f, G, steps: not np.allclose(f(G, 1), f(G, 3))),
         Law("The step should treat all scales alike: 10 G has the same orthogonal factor as G.",
             lambda f, G, steps: np.allclose(f(10 * G, steps), f(G, steps))),
         Law("After many steps all singular values should be 1.", lambda f, G, steps: np.allclose(np.linalg.svd(f(G, 60))[1], 1, atol=1e-6))),
@@ -164,13 +171,15 @@ def frozen(G, steps):
 
 
 def row(rng):
-    """A query, and keys and values in blocks of unequal length; logits near 30, once in a while near 900."""
+    """A query, and keys and values in blocks of unequal length; the logits spread by 3 around 0, 900, or -900."""
     d, dv = rng.permutation([2, 3, 4, 5])[:2]
-    large = float(rng.choice([30.0, 30.0, 900.0]))
-    blocks = [(rng.standard_normal((k, d)), rng.standard_normal((k, dv))) for k in rng.integers(1, 5, int(rng.integers(2, 5)))]
-    q = rng.standard_normal(d)
-    top = max(abs(K @ q).max() for K, _ in blocks) / d
-    return large / top * q, blocks
+    q, around = rng.standard_normal(d), float(rng.choice([0.0, 0.0, 900.0, -900.0]))
+
+    def keys(k):
+        K = rng.standard_normal((k, d))
+        return K + np.outer(d * (around + 3 * rng.standard_normal(k)) - K @ q, q) / (q @ q)
+
+    return q, [(keys(k), rng.standard_normal((k, dv))) for k in rng.integers(1, 5, int(rng.integers(2, 5)))]
 
 
 def scores(q, blocks, c=None):
@@ -218,14 +227,25 @@ def log_sum(q, blocks):
 
 
 class Once:
-    """A list of blocks that can be walked through once, in order, one at a time."""
+    """Blocks that can be gone through once, one at a time: when the next one is there, the one before it has been overwritten."""
 
     def __init__(self, blocks):
-        self.blocks, self.walks = blocks, 0
+        self.blocks = blocks
 
     def __iter__(self):
-        self.walks += 1
-        return iter(self.blocks if self.walks == 1 else ())
+        while self.blocks:
+            (K, V), self.blocks = self.blocks[0], self.blocks[1:]
+            yield K, V
+            K[...] = V[...] = np.nan
+
+
+def in_one_pass(f, q, blocks):
+    """Whether f gives the right result on such blocks."""
+    expected = attend(q, blocks)
+    try:
+        return np.allclose(f(q, Once(blocks)), expected)
+    except Exception:
+        return False
 
 
 RESCALE = "When a new block brings a larger maximum, everything summed so far was made with the old one: multiply it by exp(old - new)."
@@ -249,7 +269,7 @@ attention_row = Exercise(
         Law("The order of the blocks should not matter.", lambda f, q, blocks: np.allclose(f(q, blocks[::-1]), f(q, blocks)))),
     laws_of_a_right_answer=(
         Law("The result is right. But the blocks were gone through more than once, or laid side by side: keep a running maximum instead.",
-            lambda f, q, blocks: np.allclose(f(q, Once(blocks)), attend(q, blocks))),), instances=12)
+            in_one_pass),), instances=12)
 
 
 def sizes(rng):
@@ -275,6 +295,11 @@ activation_bytes = Exercise(
                       lambda L, d, T, V, H, B, size: memory(L, d, B * T, V, H, 1, size)),
         Misconception("The logits and their softmax are at the end, once, and not in every block.",
                       lambda L, d, T, V, H, B, size: tuple(a + (L - 1) * size * B * 2 * V * T for a in memory(L, d, T, V, H, B, size))),
+        Misconception("A head's weights are a T x T matrix; you counted one row of it.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a - size * B * L * H * T * (T - 1), c - size * B * H * T * (T - 1)))),
+        Misconception("Logits AND probabilities: V numbers each.",
+                      changed(lambda a, c, L, d, T, V, H, B, size: (a - size * B * V * T, c - size * B * V * T))),
+        Misconception("First with everything kept, then with checkpoints.", lambda *given: memory(*given)[::-1]),
         Misconception("With checkpoints one block at a time is run again, and its buffers are in memory only then; you counted those of all blocks.",
                       changed(lambda a, c, L, d, T, V, H, B, size: (a, a + size * B * L * d * T))),
         Misconception("With checkpoints the buffers of the block that is being run again are in memory, too.",

@@ -8,4 +8,4 @@ from .adaptive import Adafactor, Adagrad, Adam, AdamState, Lion, RMSProp  # noqa
 from .descent import AGD, LARS, SGD, Fromage, HeavyBall, Nesterov, NormalizedDescent, Rule, SignDescent, SteepestDescent  # noqa: F401
 from .matrix import Muon, Shampoo  # noqa: F401
 from .second_order import ConjugateGradient, CubicNewton, GaussNewton, LevenbergMarquardt, Newton, hessian_matrix  # noqa: F401
-from .wrappers import AdamW, Clipped, Decayed, EightBit, Penalized, Skipping, state_bytes  # noqa: F401
+from .wrappers import AdamW, Clipped, Decayed, EightBit, MuP, Penalized, Skipping, state_bytes  # noqa: F401

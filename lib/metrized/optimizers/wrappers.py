@@ -65,6 +65,24 @@ class Penalized(Around):
 
 
 @dataclass(frozen=True)
+class MuP(Around):
+    """The rule's step, layer by layer times fan_out / fan_in, as SGD's needs it; with `signs`, times 1 / fan_in, as Adam's and sign descent's do.
+
+    Maximal update parameterization in the form of Yang, Simon & Bernstein 2023: either way a step keeps its RMS -> RMS size at every width.
+    The start that belongs to it has matrices of RMS -> RMS norm about 1. Yang & Hu 2021.
+    """
+
+    ruler = "Frobenius (or, with signs, Max) in each layer, scaled by its fans"
+
+    rule: Rule
+    signs: bool = False
+
+    def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
+        step, state = self.rule(g, state, w)
+        return step.map(lambda D: D * ((1 if self.signs else D.shape[-2]) / D.shape[-1])), state
+
+
+@dataclass(frozen=True)
 class Clipped(Around):
     """The rule at g, or at g * radius / |g|* where the dual norm of g is larger than `radius`. Pascanu, Mikolov & Bengio 2013."""
 
