@@ -98,11 +98,10 @@ class Module:
     __rmul__ = __mul__
 
     def __pow__(self, n: int) -> Module:
-        """n copies in series, each with weights of its own."""
-        chain = Identity() if whole("module ** n", "n", n, least=0) == 0 else self
-        for _ in range(n - 1):
-            chain = self @ chain
-        return chain
+        """n copies in series, each with weights of its own, nested as halves of halves: deep chains need no deep recursion."""
+        if whole("module ** n", "n", n, least=0) < 2:
+            return self if n else Identity()
+        return self ** (n // 2) @ self ** (n - n // 2)
 
     def __repr__(self):
         return f"{type(self).__name__}()"

@@ -64,7 +64,8 @@ class Norm:
         return x.unflatten(y, Vector) if isinstance(x, Tree) else y.reshape(x.shape)
 
     def __repr__(self):
-        return f"{type(self).__name__}({', '.join(str(getattr(v, '__name__', v)) for v in vars(self).values() if v is not None)})"
+        name = lambda v: str(getattr(getattr(v, "func", v), "__name__", v))  # a partial is called by its function
+        return f"{type(self).__name__}({', '.join(name(v) for v in vars(self).values() if v is not None)})"
 
 
 def check(norm: Norm, x, kind: type) -> None:

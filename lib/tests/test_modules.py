@@ -210,6 +210,10 @@ def test_a_gradient_nests_as_the_weights_do(rng):
     (w - Vector(dw.nest())).flatten()
     deep = Tanh() ** 400
     assert deep.linearize(normal(rng, 3), deep.initialize(rng))[2](np.ones(3))[0].shape == (3,)
+    tower = Linear(3, 3) ** 1000
+    w = tower.initialize(rng, F)
+    _, dw = tower.linearize(normal(rng, 4, 3), w)[2](normal(rng, 4, 3))
+    assert len(dw.leaves()) == 1000 and np.isclose(tower.norm(tower.dualize(dw)), 1)
 
 
 def test_limits_of_the_algebra(rng):
