@@ -470,7 +470,7 @@ def adam_to_sign(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     path, = left.plot([], [], "o-", color=BLUE, ms=2.5, lw=0.9)
     left.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="w$_1$", ylabel="w$_2$")
     g = np.linspace(-2, 2, 81)
-    right.plot(g, np.sign(g), color=GREY, lw=1)
+    right.plot([-2, 0, 0, 2], [-1, -1, 1, 1], color=GREY, lw=1)
     curve, = right.plot([], [], color=BLUE)
     right.set(xlabel="mean gradient", ylabel="mean of m / (√v + eps), rescaled", xlim=(-2, 2), ylim=(-1.5, 1.5))
     title = left.set_title(" ")
@@ -516,8 +516,8 @@ def step_bowls(fig: Figure, rows: list[dict], methods: Sequence[str]) -> Callabl
     ax = fig.subplots()
     lines = {m: ax.plot([], [], f"{marker}-", color=color, ms=5, label=m)[0]
              for m, color, marker in zip(methods, (ORANGE, SKY, PINK, GREEN, BLUE, GREY), "osD^vP", strict=False)}
-    ax.set(xlabel="step size, octaves from the method's best", ylabel="held-out loss, nats a character", xlim=(-4.2, 5.2), ylim=(2.2, 3.3))
-    ax.legend(loc="upper center", ncols=2)
+    ax.set(xlabel="step size, octaves from the method's best", ylabel="held-out loss, nats a character", xlim=(-4.2, 4.2), ylim=(2.2, 3.3))
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
     def move(start):
         for method, line in lines.items():
@@ -529,24 +529,27 @@ def step_bowls(fig: Figure, rows: list[dict], methods: Sequence[str]) -> Callabl
     return move
 
 
-def spike_lab(fig: Figure, runs: dict[str, np.ndarray], without: np.ndarray, bad: int) -> Callable:
+def spike_lab(fig: Figure, runs: dict[str, np.ndarray], without: dict[str, np.ndarray], bad: int) -> Callable:
     """The loss on good pictures while one bad batch comes by (dotted line), one orange line a seed; grey, the same training without the bad batch.
 
-    repair: a name in `runs`, {name: [seeds, steps]}.
+    repair: a name in `runs` and `without`, both {name: [seeds, steps]}.
     """
     ax = fig.subplots()
-    ax.semilogy(without.T, color=GREY, lw=1)
     ax.axvline(bad, color=GREY, ls=":", lw=1)
-    lines = [ax.plot([], [], color=ORANGE, lw=1.2)[0] for _ in without]
-    ax.set(xlabel="step", ylabel="loss on good pictures", ylim=(0.1, 12))
+    seeds = range(len(next(iter(runs.values()))))
+    grey, orange = ([ax.semilogy([], [], color=color, lw=width)[0] for _ in seeds] for color, width in ((GREY, 1.0), (ORANGE, 1.2)))
+    steps = range(len(next(iter(runs.values()))[0]))
+    ax.set(xlabel="step", ylabel="loss on good pictures", xlim=(0, len(steps)), ylim=(0.1, 12))
     title = ax.set_title(" ")
 
     def move(repair):
-        for line, loss in zip(lines, runs[repair], strict=True):
-            line.set_data(range(len(loss)), loss)
-        title.set_text(f"{repair}: highest {runs[repair][:, bad:].max():.2f}, last {runs[repair][:, -1].mean():.2f}")
+        for lines, table in ((grey, without), (orange, runs)):
+            for line, loss in zip(lines, table[repair], strict=True):
+                line.set_data(steps, loss)
+        title.set_text(f"{repair}: highest after the bad batch {runs[repair][:, bad + 1:].max():.2f}, last {runs[repair][:, -1].mean():.2f}")
 
     return move
+
 
 # Lecture 9
 
@@ -1005,7 +1008,8 @@ def steps_by_width(fig: Figure, rows: list[dict]) -> None:
         for width, color in zip(widths, _shades(len(widths)), strict=True):
             mine = [r for r in rows if (r["optimizer"], r["width"]) == (name, width)]
             steps = sorted({r["log2_step"] for r in mine})
-            ax.plot(steps, [np.mean([min(r["loss"], 99) for r in mine if r["log2_step"] == s]) for s in steps], "o-", ms=3, color=color, label=str(width))
+            mean = [np.mean([min(r["loss"], 99) for r in mine if r["log2_step"] == s]) for s in steps]
+            ax.plot(steps, mean, "o-", ms=3, color=color, label=str(width))
         ax.set(xlabel="log$_2$ of the step size", ylim=(2.1, 3.3))
         ax.set_title(name)
     panels[0].set(ylabel="loss")
@@ -1066,23 +1070,27 @@ def isoflop(fig: Figure, valleys: dict[str, tuple[np.ndarray, np.ndarray]]) -> C
     valleys: {name: (weights [n], losses [seeds, n])}; budget: a name.
     """
     ax = fig.subplots()
-    fits, x = {}, np.linspace(*np.log2([min(s.min() for s, _ in valleys.values()), max(s.max() for s, _ in valleys.values())]), 100)
+    fits = {}
     for name, (sizes, losses) in valleys.items():
         ax.plot(np.log2(sizes), losses.mean(0), "o", color=GREY, ms=3)
-        fits[name] = np.polyfit(np.log2(sizes), losses.mean(0), 2)
+        near = losses.mean(0) < losses.mean(0).min() + 0.25  # the walls of a valley are no parabola
+        fits[name] = np.log2(sizes[near]), np.polyfit(np.log2(sizes[near]), losses.mean(0)[near], 2)
     dots, = ax.plot([], [], "o", color=BLUE, ms=5)
     curve, = ax.plot([], [], color=BLUE)
     lowest = ax.axvline(0, color=ORANGE, lw=1.2, ls="--")
     losses = np.concatenate([losses.ravel() for _, losses in valleys.values()])
-    ax.set(xlabel="weights, octaves (log$_2$ N)", ylabel="loss on unseen text", ylim=(losses.min() - 0.05, losses.max() + 0.05))
+    octaves = np.log2(np.concatenate([sizes for sizes, _ in valleys.values()]))
+    ax.set(xlabel="weights, octaves (log$_2$ N)", ylabel="loss on unseen text", xlim=(octaves.min() - 0.5, octaves.max() + 0.5),
+           ylim=(losses.min() - 0.05, losses.max() + 0.05))
     title = ax.set_title(" ")
 
     def move(budget):
         sizes, losses = valleys[budget]
         dots.set_data(np.tile(np.log2(sizes), len(losses)), losses.ravel())
-        inside = x[(x >= np.log2(sizes.min())) & (x <= np.log2(sizes.max()))]
-        curve.set_data(inside, np.polyval(fits[budget], inside))
-        best = -fits[budget][1] / fits[budget][0] / 2
+        near, (a, b, c) = fits[budget]
+        x = np.linspace(near.min(), near.max(), 50)
+        curve.set_data(x, (a * x + b) * x + c)
+        best = -b / (2 * a)
         lowest.set_xdata([best, best])
         title.set_text(f"{budget}: least at {2 ** best:,.0f} weights")
 

@@ -128,7 +128,8 @@ MOVING = {
     "adam_to_sign": (BOWL, dict(memory=Log(1.0, 100.0, 10.0), eps=Log(0.001, 30.0, 0.01), noise=(0.0, 3.0, 0.5))),
     "step_bowls": (([dict(method=m, begin=b, log2_step=s, loss=2.3 + k * 0.05 * s * s) for m in ("SGD", "Adam") for s in range(-3, 3)
                      for b, k in (("orthogonal", 1), ("small", 3))], ["SGD", "Adam"]), dict(start=["orthogonal", "small"])),
-    "spike_lab": (({"none": np.full((2, 30), 3.0), "clipping": np.full((2, 30), 0.4)}, np.full((2, 30), 0.3), 10), dict(repair=["none", "clipping"])),
+    "spike_lab": (({"none": np.full((2, 30), 3.0), "clipping": np.full((2, 30), 0.4)},
+                   {"none": np.full((2, 30), 0.3), "clipping": np.full((2, 30), 0.5)}, 10), dict(repair=["none", "clipping"])),
     "edge_run": (({eta: (np.geomspace(1, eta ** 2, 41)[:, None] * [1.0, 0.1], np.arange(0, 41, 10), np.full((5, 2), 2 / eta) * [0.3, 1.0])
                    for eta in (0.1, 0.5)},), dict(step_size=[0.1, 0.5], seed=[0, 1])),
     "toy_orbit": ((), dict(step_size=(0.005, 0.065, 0.04))),

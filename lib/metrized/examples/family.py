@@ -17,8 +17,7 @@ from ..compounds import GPT
 from ..losses import CrossEntropy
 from ..modules import Module
 from ..objective import Objective
-from ..optimizers import (SGD, Adafactor, Adagrad, Adam, Clipped, HeavyBall, Lion, NormalizedDescent, RMSProp, SignDescent,
-                          SteepestDescent)
+from ..optimizers import SGD, Adafactor, Adagrad, Adam, Clipped, HeavyBall, Lion, NormalizedDescent, RMSProp, SignDescent, SteepestDescent
 from ..schedules import cosine, warmup
 from ..train import Diverged, descend
 from ..vectors import Vector

@@ -1,6 +1,7 @@
 """Rules around rules: weight decay, clipping, skipping, and a state that is kept in eight bits."""
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,7 @@ class Skipping(Around):
         return step, SkippingState(t + 1, self.beta * mean + (1 - self.beta) * size, inner)
 
 
+@cache
 def codebook(signed: bool) -> np.ndarray:
     """The 256 numbers that eight bits stand for, ascending, in [-1, 1] or [0, 1]: seven decades, each with twice as many as the one below it.
 
