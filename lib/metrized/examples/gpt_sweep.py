@@ -1,0 +1,89 @@
+"""Lecture 13's experiments: a small GPT under four optimizers, at several widths, depths, and budgets of floating-point operations.
+
+    python -m metrized.examples.gpt_sweep          computes what is missing of results/gpt.json
+"""
+import json
+from importlib.resources import files
+from math import inf
+from pathlib import Path
+
+import numpy as np
+
+from .. import data, sweeps
+from ..compounds import GPT
+from ..linalg import fast_polar
+from ..losses import CrossEntropy
+from ..objective import Objective
+from ..schedules import linear
+from ..train import Diverged, descend
+from .gpt import RULES, batch, split, validation_loss
+
+SEEDS = (0, 1, 2)
+CONTEXT, BATCH, HEADS, STEPS = 32, 16, 4, 80
+WIDTHS, DEPTHS = (16, 32, 64, 128), (1, 2, 4, 8)
+GRIDS = {"dualized": range(-4, 2), "adam": range(-9, -1), "normalized": range(-3, 3), "sgd": range(-2, 5)}  # log2 of the step sizes tried
+BUDGETS = {3e9: (8, 16, 24, 32, 48), 9e9: (8, 16, 24, 32, 48, 64), 27e9: (16, 24, 32, 48, 64, 96), 81e9: (16, 24, 32, 48, 64, 96)}
+"""Widths that are tried with so many operations."""
+
+
+def run(optimizer: str, width: int, depth: int, log2_step: int, seed: int, steps: int) -> dict:
+    """Train a GPT of `depth` blocks on "Pride and Prejudice", with linear decay; its loss on the end of the book, inf where it diverged."""
+    rng, text = np.random.default_rng(seed), data.load("austen")
+    tokens, rest = split(text.tokens)
+    net = GPT(len(text.alphabet), width, HEADS, depth, polar=fast_polar)
+    batches = (Objective(net, CrossEntropy(), *batch(tokens, BATCH, CONTEXT, rng)) for _ in iter(int, 1))
+    try:
+        *_, last = descend(batches, net.initialize(rng), RULES[optimizer][0](net, 2.0 ** log2_step), steps, schedule=linear(steps))
+        return {"loss": validation_loss(net, last.w, rest, CONTEXT)}
+    except Diverged:
+        return {"loss": inf}
+
+
+def operations(width: int, depth: int, vocabulary: int = 75) -> float:
+    """Operations of the matrix products in one training step: 6 for each weight and token, and 12 T d a block and token for attention."""
+    weights = 12 * width ** 2 * depth + width * vocabulary
+    return BATCH * CONTEXT * (6 * weights + 12 * CONTEXT * width * depth)
+
+
+def size(width: int, depth: int, vocabulary: int = 75) -> int:
+    """How many weights the network has."""
+    return 12 * width ** 2 * depth + 2 * width * vocabulary
+
+
+def points(optimizers=GRIDS, widths=WIDTHS, depths=DEPTHS, seeds=SEEDS) -> list[dict]:
+    """The grids, all with STEPS steps: widths at depth 2; for two of the optimizers also the greatest width, and depths at width 32."""
+    both = ("dualized", "adam")
+    shapes = [(o, width, 2) for width in widths for o in optimizers if width < 128 or o in both]
+    shapes += [(o, 32, depth) for depth in depths for o in optimizers if depth != 2 and o in both]
+    return [point for o, width, depth in shapes
+            for point in sweeps.grid(optimizer=[o], width=[width], depth=[depth], log2_step=GRIDS[o], seed=seeds, steps=[STEPS])]
+
+
+def budget_points(seeds=SEEDS) -> list[dict]:
+    """Dualized training at equal operations, so the wider the fewer steps; four step sizes around 2.8 / sqrt(steps)."""
+    found = []
+    for budget, widths in BUDGETS.items():
+        for width in widths:
+            steps = round(budget / operations(width, 2))
+            middle = round(np.log2(2.8 / steps ** 0.5))
+            found += sweeps.grid(optimizer=["dualized"], width=[width], depth=[2], log2_step=range(middle - 1, middle + 3), seed=seeds, steps=[steps])
+    return found
+
+
+def results() -> list[dict]:
+    """The table that ships with the package: rows of optimizer, width, depth, log2_step, seed, steps, loss."""
+    table = json.loads((files("metrized") / "results" / "gpt.json").read_text(encoding="utf-8"))
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def main() -> None:
+    """Compute what is missing of the sweeps and write their table."""
+    rows = sweeps.sweep(run, points() + budget_points(), cache=data.cache_folder() / "sweeps", jobs=1)
+    columns = list(rows[0])
+    lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
+    path = Path(__file__).parents[1] / "results" / "gpt.json"
+    path.write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
