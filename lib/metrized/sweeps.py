@@ -3,6 +3,7 @@ import hashlib
 import inspect
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable, Iterable
 from itertools import product
@@ -56,7 +57,8 @@ def _parallel(calls: list, jobs: int) -> Iterable[dict]:
 def _file(folder: Path, run: Callable, point: dict) -> Path:
     """Where the result of a point is kept: a name made of everything that it depends on."""
     folder.mkdir(parents=True, exist_ok=True)
-    key = json.dumps([run.__module__, run.__qualname__, inspect.getsource(run), __version__, point], sort_keys=True, default=str)
+    spec = getattr(sys.modules.get(run.__module__), "__spec__", None)  # under `python -m` a module is called __main__, and its spec knows better
+    key = json.dumps([spec.name if spec else run.__module__, run.__qualname__, inspect.getsource(run), __version__, point], sort_keys=True, default=str)
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 

@@ -173,6 +173,16 @@ def test_a_later_process_finds_all_results(notes, tmp_path):
     assert executions(notes) == dict.fromkeys(range(3), 2)
 
 
+def test_a_module_that_runs_as_a_program_shares_its_cache(notes, tmp_path):
+    """`python -m mine` calls the module __main__; what it computed is found by whoever imports it, and the other way round."""
+    (tmp_path / "mine.py").write_text(
+        "import sys\nfrom metrized.sweeps import sweep\n\ndef run(n):\n    print('computing', n)\n    return {'square': n * n}\n\n"
+        "if __name__ == '__main__':\n    sweep(run, [{'n': 3}], cache='cache', jobs=1, progress=False)\n")
+    call = lambda *command: subprocess.run([sys.executable, *command], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert "computing 3" in call("-m", "mine") and call("-m", "mine") == ""
+    assert call("-c", "import mine; mine.sweep(mine.run, [{'n': 3}], cache='cache', jobs=1, progress=False)") == ""
+
+
 def test_a_cache_is_its_folder_however_it_is_written(notes, tmp_path):
     """A str and a Path to the same folder are the same cache."""
     for cache in (str(tmp_path / "cache"), tmp_path / "cache"):
