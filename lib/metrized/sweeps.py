@@ -58,7 +58,8 @@ def _file(folder: Path, run: Callable, point: dict) -> Path:
     """Where the result of a point is kept: a name made of everything that it depends on."""
     folder.mkdir(parents=True, exist_ok=True)
     spec = getattr(sys.modules.get(run.__module__), "__spec__", None)  # under `python -m` a module is called __main__, and its spec knows better
-    key = json.dumps([spec.name if spec else run.__module__, run.__qualname__, inspect.getsource(run), __version__, point], sort_keys=True, default=str)
+    home = spec.name if spec else run.__module__
+    key = json.dumps([home, run.__qualname__, inspect.getsource(run), __version__, point], sort_keys=True, default=str)
     return folder / f"{hashlib.sha256(key.encode()).hexdigest()}.json"
 
 
