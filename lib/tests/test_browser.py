@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -56,9 +57,12 @@ def address(log: Path, process) -> tuple[str, str]:
     for _ in range(600):
         assert process.poll() is None, log.read_text()
         if found := re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token=(\w+)", log.read_text()):
-            with urllib.request.urlopen(f"{found[1]}/api/status?token={found[2]}") as reply:
-                assert reply.status == 200
-            return found[1], found[2]
+            try:
+                with urllib.request.urlopen(f"{found[1]}/api/status?token={found[2]}") as reply:
+                    assert reply.status == 200
+                return found[1], found[2]
+            except urllib.error.URLError:  # the address is written a moment before the server listens
+                pass
         time.sleep(0.1)
     raise TimeoutError(log.read_text())
 
