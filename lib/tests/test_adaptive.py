@@ -206,13 +206,13 @@ def test_a_clipped_gradient_has_the_radius_and_the_direction(rng):
 
 
 def test_skipping_leaves_out_the_outlier_and_forgets_it(rng):
-    """A gradient 50 times as long, or NaN, in mid-run: the weights and the state stay as they were. Before `steps` everything is taken."""
+    """A gradient 50 times as long, or NaN, in mid-run: the weights and the state stay as they were. Before `steps` only NaN is left out."""
     rule, w, gs = Skipping(HeavyBall(SGD(0.1), 0.9), 3.0, steps=4), nest(rng, Vector), [nest(rng, Covector) for _ in range(12)]
     state, seen = rule.start(w), []
     for t, g in enumerate(gs):
         for bad in (50.0 * g, g.map(lambda a: a * np.nan)):
             step, after = rule(bad, state, w)
-            if t >= 4:
+            if t >= 4 or np.isnan(bad.flatten()).any():
                 assert after is state and not step.flatten().any()
             else:
                 assert after.t == t + 1
@@ -237,6 +237,74 @@ def test_mup_keeps_the_size_of_a_step_at_every_width(shape, rng):
     same(MuP(SGD(0.1))(G, (), w)[0].nest(), (-0.1 * FanScaled(Frobenius()).sharp(G)).nest(), 1e-12)
 
 
+# What only an unusual setting shows.
+
+
+def test_signum_is_the_sign_of_a_heavy_ball(rng):
+    rule, w, m = SignDescent(0.1, 0.9), nest(rng, Vector), 0.0 * nest(rng, Covector)
+    state = rule.start(w)
+    for _ in range(10):
+        g = nest(rng, Covector)
+        m = 0.9 * m + g
+        step, state = rule(g, state, w)
+        same(step.nest(), (-0.1 * Max().dualize(m)).nest(), 1e-12)
+
+
+def test_defaults(rng):
+    """Those that no other library confirms."""
+    w, gs = nest(rng, Vector), [nest(rng, Covector) for _ in range(10)]
+    for short, long in ((Lion(0.1), Lion(0.1, 0.9, 0.99)), (Shampoo(0.1), Shampoo(0.1, 1.0, 0.0))):
+        a, b = short.start(w), long.start(w)
+        for g in gs:
+            (step, a), (other, b) = short(g, a, w), long(g, b, w)
+            same(step.nest(), other.nest(), 0)
+    skips, x = Skipping(SGD(0.1)), rng.standard_normal(300)
+    assert (skips.factor, skips.beta, skips.steps) == (3.0, 0.9, 10)
+    np.testing.assert_array_equal(pack(x).scales, pack(x, 256).scales)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_adafactor_moves_weights_of_zero_by_eps_and_is_blind_to_the_scale_of_a_gradient(scale, rng):
+    g, w = rng.standard_normal(7), Vector(np.zeros(7))
+    np.testing.assert_allclose(Adafactor()(Covector(scale * g), Adafactor().start(w), w)[0].array, -0.01 * 1e-3 * np.sign(g), rtol=1e-9)
+
+
+@pytest.mark.parametrize("around", [lambda r: Decayed(r, 0.0), lambda r: Penalized(r, 0.0), lambda r: Clipped(r, 1e9), lambda r: Clipped(r, 1e-9),
+                                    MuP,
+                                    Skipping, EightBit])
+def test_the_weights_reach_the_rule_inside(around, rng):
+    """Fromage needs them, and forgets the length of the gradient. Square layers: MuP leaves them as they are."""
+    w, g = (nest(rng, kind, shapes=((4, 4), (3, 3))) for kind in (Vector, Covector))
+    rule = around(Fromage(0.1))
+    same(rule(g, rule.start(w), w)[0].nest(), Fromage(0.1)(g, (), w)[0].nest(), 1e-12)
+
+
+def test_mup_takes_the_matrices_of_a_kernel_one_by_one(rng):
+    G = rng.standard_normal((2, 3, 5, 4))
+    for signs in (False, True):
+        each = lambda G, rule=MuP(SGD(0.1), signs): rule(Covector(G), (), Vector(0 * G))[0].array
+        np.testing.assert_allclose(each(G), [[each(M) for M in row] for row in G])
+
+
+def test_skipping_knows_the_mean_from_the_first_gradient_on(rng):
+    """Lengths up to factor times the mean of one gradient are taken, also without any steps in advance, and a gradient of 0 is no outlier."""
+    g, w = nest(rng, Covector), nest(rng, Vector)
+    for steps in (0, 1):
+        rule = Skipping(SGD(0.1), 3.0, steps=steps)
+        _, state = rule(g, rule.start(w), w)
+        for scale, t in ((2.9, 2), (3.1, 1)):
+            assert rule(scale * g, state, w)[1].t == t
+        assert rule(0.0 * g, rule.start(w), w)[1].t == 1
+
+
+def test_inverse_roots_of_a_wide_range(rng):
+    """What rounding cannot have made is kept, down to 1e-13 of the top; matrices of one batch do not know of each other."""
+    np.testing.assert_allclose(inverse_root(np.diag([1e-13, 1.0, 4.0]), 2), np.diag([1e-13 ** -0.5, 1.0, 0.5]), rtol=1e-9)
+    X = rng.standard_normal((2, 3, 5))
+    A = X @ np.swapaxes(X, -1, -2) * [[[1e12]], [[1e-12]]]
+    np.testing.assert_allclose(inverse_root(A, 2), [inverse_root(B, 2) for B in A], rtol=1e-9)
+
+
 # Eight bits.
 
 
@@ -245,6 +313,7 @@ def test_the_codebook(signed):
     numbers = codebook(signed)
     assert len(numbers) == len(set(numbers)) == 256 and (np.diff(numbers) > 0).all() and {0.0, 1.0} <= set(numbers)
     assert numbers[0] == (0.0 if not signed else -numbers[-2]) and np.diff(numbers).max() < (0.016 if signed else 0.008)
+    assert 1 - numbers[-2] < 0.01
 
 
 @pytest.mark.parametrize("signed", [True, False])
@@ -294,7 +363,14 @@ WRONG = {
     "Decayed blind": (lambda g, w: Decayed(SGD(0.1), 0.1)(g), TypeError, "shrinks the weights"),
     "Penalized blind": (lambda g, w: Penalized(SGD(0.1), 0.1)(g), TypeError, "looks at the weights"),
     "Adafactor blind": (lambda g, w: Adafactor()(g, Adafactor().start(w)), TypeError, "scales its steps by the weights"),
+    "decay below 0": (lambda g, w: Decayed(SGD(0.1), -0.1), ValueError, r"decay must be in \[0, 1\), got -0.1"),
+    "memory below 0": (lambda g, w: Shampoo(0.1, -0.1), ValueError, r"memory must be in \[0, 1\]"),
+    "Shampoo of a kernel": (lambda g, w: Shampoo(0.1).start(Vector(np.ones((2, 3, 4)))), ValueError, "needs matrices"),
+    "RMSProp's beta": (lambda g, w: RMSProp(0.1, 1.0), ValueError, "beta must be in"),
+    "Adam's second beta": (lambda g, w: Adam(0.1, beta2=1.0), ValueError, "beta2 must be in"),
+    "Lion's second beta": (lambda g, w: Lion(0.1, beta2=1.0), ValueError, "beta2 must be in"),
     "decay 1": (lambda g, w: Decayed(SGD(0.1), 1.0), ValueError, r"decay must be in \[0, 1\), got 1.0"),
+    "penalty -5": (lambda g, w: Penalized(SGD(0.1), -5.0), ValueError, "decay must be finite and >= 0, got -5.0"),
     "radius 0": (lambda g, w: Clipped(SGD(0.1), 0.0), ValueError, "radius must be positive"),
     "factor 0": (lambda g, w: Skipping(SGD(0.1), 0.0), ValueError, "factor must be positive"),
     "beta of Skipping": (lambda g, w: Skipping(SGD(0.1), 2.0, 1.0), ValueError, "beta must be in"),

@@ -61,3 +61,34 @@ def test_no_direction_and_too_few_digits_are_errors(rng):
     small = w.map(lambda W: W.astype(np.float32))
     with pytest.raises(TypeError, match="float64"):
         sharpness_gradient(objective, small, small)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e4])
+def test_large_weights_get_a_large_difference(size, rng):
+    """The third derivative of a cubic is the same everywhere, and its gradients there are as large as the squares of the weights."""
+    w, u = Vector(size * rng.standard_normal(3)), Vector(np.array([0.0, np.cos(0.4), np.sin(0.4)]))
+    np.testing.assert_allclose(sharpness_gradient(Cubic(), w, u).array, [np.cos(0.8), 0, 0], atol=1e-5)
+
+
+class Exponential:
+    """L = the sum of exp(w_i), whose derivatives are all exp(w_i)."""
+
+    def gradient(self, w):
+        return Covector(np.exp(w.array))
+
+
+@pytest.mark.parametrize("n", [2, 1000])
+def test_the_error_of_a_third_derivative_is_that_of_a_small_step_however_many_weights(n):
+    slope = sharpness_gradient(Exponential(), Vector(np.full(n, 2.0)), Vector(-3.0 * np.eye(n)[1]))
+    np.testing.assert_allclose(slope.array, np.exp(2) * np.eye(n)[1], atol=1e-6)
+
+
+@pytest.mark.parametrize("kinds", ["ff", "fd", "df"])
+def test_one_layer_of_few_digits_is_an_error(kinds):
+    class Square:
+        def gradient(self, w):
+            return Covector(w.nest())
+
+    w = Vector(tuple(np.ones(n, kind) for n, kind in zip((2, 3), kinds, strict=True)))
+    with pytest.raises(TypeError, match="needs float64 weights"):
+        sharpness_gradient(Square(), w, w)

@@ -1,12 +1,13 @@
 """Homework: solutions pass, misconceptions are named, untouched copies are met with patience, and students get what solutions generate."""
 import importlib
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metrized.check import Checker, Exercise, check
+from metrized.check import Checker, Exercise, Law, Misconception, check
 from metrized.teach import release
 
 ROOT = Path(__file__).parents[2]
@@ -273,3 +274,79 @@ def test_a_call_of_something_unwritten_is_named():
 def test_errors_show_the_students_lines_only():
     report = check(SQUARE, lambda x: x @ np.ones(7))
     assert report.status == "error" and "ValueError" in report.details and __file__ in report.details and "check/__init__" not in report.details
+
+
+def squares(**parts):
+    """x ** 2 of one to six whole numbers, in no order of length."""
+    lengths = itertools.cycle([4, 1, 6, 2, 5, 3])
+    return Exercise("square", 5, lambda rng: (rng.integers(2, 9, next(lengths)),), lambda x: x ** 2, **parts)
+
+
+def test_the_smallest_instance_that_fails_is_shown():
+    seen = []
+    report = check(squares(), lambda x: seen.append(x) or x ** 2 + (len(x) > 2))
+    assert [*map(len, seen)] == [1, 2, 3, 4, 5, 6] and f"for x = {seen[2].tolist()}\n" in report.details
+
+
+def test_a_misconception_of_another_shape_gets_its_hint():
+    assert check(squares(misconceptions=(Misconception("No sum.", lambda x: (x ** 2).sum()),)), lambda x: (x ** 2).sum()).hint == "No sum."
+
+
+def test_a_misconception_may_be_nan():
+    wrong = lambda x: np.where(x > x.min(), x ** 2, np.nan)
+    assert check(squares(misconceptions=(Misconception("No 0/0.", wrong),)), wrong).hint == "No 0/0."
+
+
+def test_a_hint_on_shapes_is_for_shapes():
+    for fails, hint in ((lambda x: x @ np.ones(7), "Shapes."), (lambda x: np.linalg.inv(np.zeros((2, 2))), "Shapes."), (lambda x: {}["x"], "")):
+        report = check(squares(on_error="Shapes."), fails)
+        assert report.status == "error" and report.hint == hint
+
+
+def test_dots_are_nothing_entered_and_dots_in_one_branch_are_wrong():
+    assert check(squares(), lambda x: ...).status == "empty"
+    assert check(squares(), lambda x: x ** 2 if len(x) > 2 else ...).status == "wrong"
+
+
+def test_a_law_is_broken_by_one_instance_and_not_by_its_own_failure():
+    laws = (Law("first", lambda f, x: 1 / 0), Law("second", lambda f, x: True), Law("third", lambda f, x: len(x) > 1))
+    assert check(squares(laws=laws), lambda x: x ** 3).hint == "third"
+    assert check(squares(laws_of_a_right_answer=laws), lambda x: x ** 2).hint == "third"
+
+
+def test_zero_is_no_factor():
+    assert "numbers differ" in check(squares(), lambda x: 0 * x).hint
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_answers_may_be_off_by_a_millionth_of_their_scale_or_of_one(scale):
+    exercise = Exercise("scaled", 5, lambda rng: (rng.uniform(1, 2, 4),), lambda x: scale * x)
+    assert check(exercise, lambda x: scale * x + 1e-7 * max(1, scale)).passed
+    assert not check(exercise, lambda x: scale * x + 1e-5 * max(1, scale)).passed
+
+
+@pytest.mark.parametrize("kind", ["?", "u1", "i4", "f4", "f8"])
+def test_numbers_of_every_kind_are_answers(kind):
+    exercise = Exercise("large", 5, lambda rng: (rng.integers(0, 9, 5),), lambda x: x > 4)
+    assert check(exercise, lambda x: (x > 4).astype(kind)).passed
+
+
+def test_yes_and_no_have_no_factor():
+    exercise = squares()
+    yes = Exercise("yes", 5, exercise.inputs, lambda x: len(x) > 2)
+    assert "the border itself" in check(yes, lambda x: len(x) > 1).hint and "constant" not in check(yes, lambda x: 2.0 * (len(x) > 2)).hint
+
+
+def test_things_come_as_tuples_or_lists_of_the_right_length():
+    two = Exercise("two", 5, lambda rng: (rng.integers(2, 9, 3),), lambda x: (x.sum(), x ** 2))
+    assert check(two, lambda x: [x.sum(), x ** 2]).passed
+    for wrong in (lambda x: (x.sum(),), lambda x: (x.sum(), x ** 2, x)):
+        assert "should return 2 things" in check(two, wrong).hint
+    assert "should have the shape of a single number, and has [3]" in check(two, lambda x: (x, x ** 2)).hint
+
+
+def test_functions_that_do_not_name_their_arguments_are_shown_numbered_ones():
+    assert check(squares(), np.square).passed
+    assert "for argument 1 = [" in check(squares(), max).details
+    both = Exercise("both", 5, lambda rng: (rng.standard_normal(3), rng.standard_normal(3)), lambda x, y: x * y)
+    assert "for argument 2 = [" in check(both, lambda *x: x[0] + x[1]).details

@@ -185,7 +185,7 @@ def _factor(answers: list, expected: list) -> str:
     a, e = (np.concatenate([np.ravel(np.array(x, dtype=float)) for x in values]) for values in (answers, expected))
     if isinstance(expected[0], (bool, np.bool_)):
         return "" if (a == e).all() else "Yes and no are mixed up in some cases; try the border itself."
-    c = (a @ e) / (e @ e)
+    c = (a @ e) / (e @ e) if e.any() else 0.0
     if c == 0 or abs(c - 1) < 1e-6 or not abs(a - c * e).max() <= 1e-6 * abs(c * e).max():
         return ""
     return f"Right up to a constant: your answer is {c:.6g} times what the definition gives, always."

@@ -59,6 +59,10 @@ class Penalized(Around):
     rule: Rule
     decay: float
 
+    def __post_init__(self):
+        if not 0 <= self.decay < np.inf:
+            raise ValueError(f"decay must be finite and >= 0, got {self.decay}")
+
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if w is None:
             raise TypeError("Penalized looks at the weights; call rule(g, state, w)")
@@ -111,7 +115,7 @@ class SkippingState(NamedTuple):
 class Skipping(Around):
     """The rule, except where |g| is more than `factor` times its running mean (or no number): there the weights stay and nothing is remembered.
 
-    The first `steps` gradients are all taken.
+    The first `steps` gradients that are numbers are all taken.
     """
 
     rule: Rule
@@ -130,7 +134,7 @@ class Skipping(Around):
         t, mean, inner = state
         size = float(Euclidean().dual(g))
         usual = mean / (1 - self.beta ** t) if t else size
-        if t >= self.steps and not size <= self.factor * usual:
+        if not np.isfinite(size) or t >= self.steps and size > self.factor * usual:
             return Vector(g.map(zeros_like).nest()), state
         step, inner = self.rule(g, inner, w)
         return step, SkippingState(t + 1, self.beta * mean + (1 - self.beta) * size, inner)
