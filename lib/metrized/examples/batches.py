@@ -2,10 +2,7 @@
 
     python -m metrized.examples.batches        recomputes results/batches.json, in two minutes
 """
-import json
-from importlib.resources import files
 from math import inf
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +13,7 @@ from ..norms import Euclidean
 from ..objective import Objective
 from ..optimizers import SteepestDescent
 from ..train import descend
+from . import ship, shipped
 from .width import he
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -54,7 +52,7 @@ def points(batches=BATCHES, seeds=SEEDS) -> list[dict]:
 
 def results() -> list[dict]:
     """The rows that ship with the package."""
-    return json.loads((files("metrized") / "results" / "batches.json").read_text())
+    return shipped("batches")
 
 
 def best(rows: list[dict], target: float) -> dict[int, list[float]]:
@@ -69,6 +67,4 @@ def best(rows: list[dict], target: float) -> dict[int, list[float]]:
 
 
 if __name__ == "__main__":
-    folder = Path(__file__).parents[1] / "results"
-    rows = sweeps.sweep(run, points())
-    (folder / "batches.json").write_text(json.dumps(rows))
+    ship("batches", sweeps.sweep(run, points()))

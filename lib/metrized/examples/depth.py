@@ -2,11 +2,8 @@
 
     python -m metrized.examples.depth          computes what is missing of results/depth.json
 """
-import json
 from collections.abc import Callable
-from importlib.resources import files
 from math import sqrt
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from ..objective import Objective
 from ..optimizers import Adam, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
+from . import ship, shipped
 
 DEPTHS = (2, 4, 8, 16, 32)
 SEEDS = (0, 1, 2)
@@ -90,8 +88,7 @@ def points(methods=METHODS, multipliers=MULTIPLIERS, depths=DEPTHS, seeds=SEEDS)
 
 def results() -> list[dict]:
     """The table that ships with the package: rows of method, multiplier, depth, log2_step, seed, loss."""
-    table = json.loads((files("metrized") / "results" / "depth.json").read_text(encoding="utf-8"))
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    return shipped("depth")
 
 
 def best(rows: list[dict], method: str, multiplier: str) -> np.ndarray:
@@ -106,11 +103,7 @@ def best(rows: list[dict], method: str, multiplier: str) -> np.ndarray:
 
 def main() -> None:
     """Compute what is missing of the sweep and write its table."""
-    rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
-    columns = list(rows[0])
-    lines = ",\n".join(json.dumps([row[c] for c in columns], ensure_ascii=False).replace("Infinity", "1e999") for row in rows)
-    path = Path(__file__).parents[1] / "results" / "depth.json"
-    path.write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    ship("depth", sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps"))
 
 
 if __name__ == "__main__":

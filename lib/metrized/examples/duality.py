@@ -2,10 +2,7 @@
 
     python -m metrized.examples.duality          computes what is missing of results/duality.json
 """
-import json
 from collections.abc import Callable
-from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 
@@ -38,6 +35,7 @@ from ..optimizers import (
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Covector, Vector
+from . import ship, shipped
 
 SEEDS = (0, 1, 2)
 WIDTH, STEPS, BATCH = 64, 100, 128
@@ -187,8 +185,7 @@ def points(rules=RULES, seeds=SEEDS) -> list[dict]:
 
 def results() -> list[dict]:
     """The table that ships with the package: rows of rule, log2_step, seed, loss, accuracy."""
-    table = json.loads((files("metrized") / "results" / "duality.json").read_text(encoding="utf-8"))
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    return shipped("duality")
 
 
 def best(rows: list[dict], rule: str) -> np.ndarray:
@@ -206,11 +203,7 @@ def best(rows: list[dict], rule: str) -> np.ndarray:
 
 def main() -> None:
     """Compute what is missing of the sweep and write its table."""
-    rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
-    columns = list(rows[0])
-    lines = ",\n".join(json.dumps([row[c] for c in columns], ensure_ascii=False).replace("Infinity", "1e999") for row in rows)
-    path = Path(__file__).parents[1] / "results" / "duality.json"
-    path.write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    ship("duality", sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps"))
 
 
 if __name__ == "__main__":

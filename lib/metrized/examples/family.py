@@ -2,12 +2,9 @@
 
     python -m metrized.examples.family         computes what is missing of results/family.json
 """
-import json
 from collections.abc import Callable, Iterator
 from functools import cache
-from importlib.resources import files
 from math import inf
-from pathlib import Path
 
 import numpy as np
 
@@ -21,6 +18,7 @@ from ..optimizers import SGD, Adafactor, Adagrad, Adam, Clipped, HeavyBall, Lion
 from ..schedules import cosine, warmup
 from ..train import Diverged, descend
 from ..vectors import Vector
+from . import ship, shipped
 
 CONTEXT, BATCH, STEPS, WARMUP = 16, 16, 200, 10
 SEEDS = (0, 1, 2)
@@ -99,8 +97,7 @@ def points(methods=tuple(METHODS), starts=STARTS, seeds=SEEDS) -> list[dict]:
 
 def results() -> list[dict]:
     """The table that ships with the package: rows of method, begin, log2_step, seed, loss."""
-    table = json.loads((files("metrized") / "results" / "family.json").read_text())
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    return shipped("family")
 
 
 def tuned(rows: list[dict], method: str, begin: str = "orthogonal") -> tuple[int, np.ndarray]:
@@ -113,10 +110,7 @@ def tuned(rows: list[dict], method: str, begin: str = "orthogonal") -> tuple[int
 
 def main() -> None:
     """Compute what is missing of the sweep and write its table."""
-    rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
-    columns = list(rows[0])
-    lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
-    (Path(__file__).parents[1] / "results" / "family.json").write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n')
+    ship("family", sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps"))
 
 
 if __name__ == "__main__":

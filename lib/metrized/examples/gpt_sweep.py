@@ -2,10 +2,7 @@
 
     python -m metrized.examples.gpt_sweep          computes what is missing of results/gpt.json
 """
-import json
-from importlib.resources import files
 from math import inf
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +13,7 @@ from ..losses import CrossEntropy
 from ..objective import Objective
 from ..schedules import linear
 from ..train import Diverged, descend
+from . import ship, shipped
 from .gpt import RULES, batch, split, validation_loss
 
 SEEDS = (0, 1, 2)
@@ -72,17 +70,12 @@ def budget_points(seeds=SEEDS) -> list[dict]:
 
 def results() -> list[dict]:
     """The table that ships with the package: rows of optimizer, width, depth, log2_step, seed, steps, loss."""
-    table = json.loads((files("metrized") / "results" / "gpt.json").read_text(encoding="utf-8"))
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    return shipped("gpt")
 
 
 def main() -> None:
     """Compute what is missing of the sweeps and write their table."""
-    rows = sweeps.sweep(run, points() + budget_points(), cache=data.cache_folder() / "sweeps", jobs=1)
-    columns = list(rows[0])
-    lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
-    path = Path(__file__).parents[1] / "results" / "gpt.json"
-    path.write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n', encoding="utf-8")
+    ship("gpt", sweeps.sweep(run, points() + budget_points(), cache=data.cache_folder() / "sweeps", jobs=1))
 
 
 if __name__ == "__main__":

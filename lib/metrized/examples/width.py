@@ -2,10 +2,8 @@
 
     python -m metrized.examples.width          computes what is missing of results/width.json, and draws results/drift.png
 """
-import json
 from collections.abc import Callable
 from functools import partial
-from importlib.resources import files
 from math import sqrt
 from pathlib import Path
 
@@ -24,6 +22,7 @@ from ..optimizers import LARS, Adam, NormalizedDescent, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Vector
+from . import ship, shipped
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 SEEDS = (0, 1, 2)
@@ -107,8 +106,7 @@ def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:
 
 def results() -> list[dict]:
     """The table that ships with the package: rows of method, width, log2_step, seed, loss."""
-    table = json.loads((files("metrized") / "results" / "width.json").read_text())
-    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+    return shipped("width")
 
 
 def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float]:
@@ -122,11 +120,8 @@ def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float
 def main() -> None:
     """Compute what is missing of the sweep; write its table and the README's picture."""
     rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
-    columns = list(rows[0])
-    lines = ",\n".join(json.dumps([row[c] for c in columns]).replace("Infinity", "1e999") for row in rows)
-    folder = Path(__file__).parents[1] / "results"
-    (folder / "width.json").write_text(f'{{"columns": {json.dumps(columns)}, "rows": [\n{lines}\n]}}\n')
-    picture(rows).save(folder / "drift.png")
+    ship("width", rows)
+    picture(rows).save(Path(__file__).parents[1] / "results" / "drift.png")
 
 
 def picture(rows: list[dict]) -> Still:
