@@ -13,4 +13,4 @@ quick:
 	@$(PYTHON) lib/bootstrap.py test -n 2 --dist loadfile -m "not slow"
 
 homework:
-	@.venv/bin/python -m metrized.teach.release
+	@.venv/bin/python -m metrized.teach release

@@ -75,15 +75,15 @@ def test_unpaired_markers_are_refused(source):
         release.release({"cells": cells}, "hw9")
 
 
-def test_release_command(tmp_path, monkeypatch, capsys):
+def test_release_command(tmp_path, monkeypatch, capsys, metrized):
     for folder in ("solutions", "homework"):
         (tmp_path / folder).mkdir()
     (tmp_path / "solutions" / "hw4.ipynb").write_text((ROOT / "solutions" / "hw4.ipynb").read_text())
     monkeypatch.chdir(tmp_path / "solutions")
-    assert release.main([]) == 0 and (tmp_path / "homework" / "hw4.ipynb").read_text() == (ROOT / "homework" / "hw4.ipynb").read_text()
-    assert release.main(["hw99"]) == 1 and "hw99" in capsys.readouterr().err
+    assert metrized("release") == 0 and (tmp_path / "homework" / "hw4.ipynb").read_text() == (ROOT / "homework" / "hw4.ipynb").read_text()
+    assert metrized("release", "hw99") == 1 and "hw99" in capsys.readouterr().err
     monkeypatch.chdir("/")
-    assert release.main([]) == 1 and "inside a checkout" in capsys.readouterr().err
+    assert metrized("release") == 1 and "inside a checkout" in capsys.readouterr().err
 
 
 SQUARE = Exercise("square", 5, lambda rng: (rng.standard_normal(3),), lambda x: x ** 2)

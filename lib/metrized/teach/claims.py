@@ -1,14 +1,10 @@
-"""Every claim of every lecture, as computed now.
-
-    python -m metrized.teach.claims          runs lectures/*.ipynb of the checkout and prints a table; fails if a claim does not hold
-    python -m metrized.teach.claims 05 10    some of them
-"""
-import argparse
+"""Every claim of every lecture, as computed now."""
 import re
-import sys
 from pathlib import Path
+from typing import Annotated
 
 import nbformat
+import typer
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from tqdm.auto import tqdm
@@ -26,12 +22,8 @@ def claims(path: Path) -> list[tuple[str, str, str]]:
     return [match.groups() for match in LINE.finditer(text)]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; 0 when all claims hold, 1 when one does not."""
-    parser = argparse.ArgumentParser(prog="python -m metrized.teach.claims", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("numbers", nargs="*", help="01, 02, ...; all lectures unless given")
-    numbers = parser.parse_args(arguments).numbers
+def command(numbers: Annotated[list[str] | None, typer.Argument(metavar="[NN]...", help="01, 02, ...; all lectures unless given")] = None) -> None:
+    """Run the lectures and print every claim with its value and bounds, as a table; fails if one does not hold."""
     paths = [p for p in sorted((root(Path.cwd()) / "lectures").glob("*.ipynb")) if not numbers or p.stem[:2] in numbers]
     failed = False
     for path in tqdm(paths, desc="lectures", unit="lecture"):
@@ -41,8 +33,5 @@ def main(arguments: list[str] | None = None) -> int:
         except CellExecutionError as error:
             failed = True
             print(f"| {path.stem[:2]} | FAILED | {str(error).strip().splitlines()[-1]} | |")
-    return int(failed or not paths)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    if failed or not paths:
+        raise typer.Exit(1)

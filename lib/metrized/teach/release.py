@@ -1,15 +1,13 @@
 """Student notebooks from solutions.
 
-    python -m metrized.teach.release          homework/hwN.ipynb from every solutions/hwN.ipynb of the checkout
-    python -m metrized.teach.release hw4      one of them
-
 In a solution, what stands between a line `### BEGIN SOLUTION` and a line `### END SOLUTION` is taken out of a code cell, and cells tagged
 "solution" are left out altogether. The same solution always gives the same bytes.
 """
-import argparse
 import json
-import sys
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 
@@ -63,23 +61,14 @@ def root(start: Path) -> Path:
     raise FileNotFoundError(f"no folder with solutions/ and homework/ at or above {start}; run this inside a checkout of the course")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command; 0 when all went well, 1 with one line on stderr when not."""
-    parser = argparse.ArgumentParser(prog="python -m metrized.teach.release", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("names", nargs="*", help="hw1, hw2, ...; all of them unless given")
-    names = parser.parse_args(arguments).names
-    try:
-        folder = root(Path.cwd())
-        for path in [folder / "solutions" / f"{n}.ipynb" for n in names] or sorted((folder / "solutions").glob("hw*.ipynb")):
-            student = dump(release(json.loads(path.read_text(encoding="utf-8")), path.name))
-            (folder / "homework" / path.name).write_text(student, encoding="utf-8", newline="\n")
-            print(f"homework/{path.name}")
-    except (OSError, ValueError) as error:
-        print(f"release: {error}", file=sys.stderr)
-        return 1
-    return 0
+def command(names: Annotated[list[str] | None, typer.Argument(metavar="[HWN]...", help="hw1, hw2, ...; all of them unless given")] = None) -> None:
+    """Make the student notebooks of homework/ from solutions/.
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    What stands between `### BEGIN SOLUTION` and `### END SOLUTION` is taken out, and so are cells tagged "solution". The same solution always
+    gives the same bytes. A solution whose markers do not pair is refused, with the number of the cell.
+    """
+    folder = root(Path.cwd())
+    for path in [folder / "solutions" / f"{n}.ipynb" for n in names or ()] or sorted((folder / "solutions").glob("hw*.ipynb")):
+        student = dump(release(json.loads(path.read_text(encoding="utf-8")), path.name))
+        (folder / "homework" / path.name).write_text(student, encoding="utf-8", newline="\n")
+        print(f"homework/{path.name}")

@@ -1,0 +1,4 @@
+"""`python -m metrized.teach` is the command `metrized`."""
+from .command import main
+
+main()
