@@ -7,7 +7,7 @@ import copy
 import inspect
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,6 +91,21 @@ class Checker:
         print(f"{points} of {sum(e.points for e in self.exercises.values())} points, as far as the public checks can see.")
 
 
+class Raised(Exception):
+    """What a student's function raised: the names of the exception's class and bases, the function it came from, and the student's traceback."""
+
+    def __init__(self, kinds: Sequence[str], message: str, where: str = "", lines: str = ""):
+        super().__init__(message)
+        self.kinds, self.message, self.where, self.lines = kinds, message, where, lines
+
+    @classmethod
+    def of(cls, error: Exception) -> "Raised":
+        """The same of an exception caught here."""
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
+        where, lines = frames[-1].name if frames else "", "".join(traceback.format_list(frames)).rstrip()
+        return error if isinstance(error, cls) else cls([kind.__name__ for kind in type(error).__mro__], str(error), where, lines)
+
+
 def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
     """Try `student` on random instances of the exercise; a Report, hint first."""
     rng = np.random.default_rng(seed)
@@ -100,14 +115,14 @@ def check(exercise: Exercise, student: Callable, seed: int = 0) -> Report:
         given = _copies(instance)
         try:
             answers.append(student(*given))
-        except NotImplementedError as error:
-            where = traceback.extract_tb(error.__traceback__)[-1].name
-            if where in (getattr(student, "__name__", where), "<lambda>"):
-                return Report(exercise, "empty")
-            return Report(exercise, "error", f"It calls `{where}`, which has not been written yet.")
         except Exception as error:
-            hint = exercise.on_error if isinstance(error, (ValueError, np.linalg.LinAlgError)) else ""
-            return Report(exercise, "error", hint, f"{_students_part(error)}\n{type(error).__name__}: {error}")
+            raised = Raised.of(error)
+            if "NotImplementedError" in raised.kinds:
+                if raised.where in (getattr(student, "__name__", raised.where), "<lambda>"):
+                    return Report(exercise, "empty")
+                return Report(exercise, "error", f"It calls `{raised.where}`, which has not been written yet.")
+            hint = exercise.on_error if {"ValueError", "LinAlgError"} & {*raised.kinds} else ""
+            return Report(exercise, "error", hint, f"{raised.lines}\n{raised.kinds[0]}: {raised.message}")
         for name, before, after in zip(_names(student, instance), instance, given, strict=True):
             if not callable(before) and _text(before) != _text(after):
                 return Report(exercise, "wrong", f"Your function changes its argument `{name}`, which whoever calls it still needs. "
@@ -246,9 +261,3 @@ def _text(x) -> str:
         return np.array2string(np.array(x), precision=4, suppress_small=True, separator=", ").replace("\n", "")[:400]
     except Exception:
         return f"a {type(x).__name__}"
-
-
-def _students_part(error: Exception) -> str:
-    """The traceback without the checker's own frames."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename != __file__]
-    return "".join(traceback.format_list(frames)).rstrip()
