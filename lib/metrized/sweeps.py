@@ -23,16 +23,17 @@ def grid(**axes: Iterable) -> list[dict]:
 
 
 def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | None = None, jobs: int | None = None,
-          progress: bool = True) -> list[dict]:
+          progress: bool | str = True) -> list[dict]:
     """run(**point) for every point; a tidy table, one row {**point, **result} a point, in the order of the points.
 
     `run` is a function at the top of a module that returns a dict of numbers. With `cache` (a folder) every result is written at once, under
     the function's source, its arguments and this library's version: a sweep that was killed computes only what is missing. A point
-    that fails becomes a row with its last line in "error". `jobs` processes (all cores unless given) with one BLAS thread each.
+    that fails becomes a row with its last line in "error". `jobs` processes (all cores unless given) with one BLAS thread each. `progress`: a bar, or
+    what to call the runs on it.
     """
     calls = [delayed(_row)(run, point, _file(Path(cache), run, point) if cache else None) for point in points]
     rows, failures, jobs = {}, 0, jobs or os.cpu_count()
-    with tqdm(total=len(points), disable=not progress, desc="sweep", unit="run") as bar:
+    with tqdm(total=len(points), disable=not progress, desc=progress if isinstance(progress, str) else "sweep", unit="run") as bar:
         while len(rows) < len(points):
             todo = [i for i in range(len(points)) if i not in rows]
             try:

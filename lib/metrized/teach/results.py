@@ -1,7 +1,7 @@
 """What grading finds: a Mark for each exercise, a Result for each submission."""
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 STATUSES = ("ok", "wrong", "missing", "error", "timeout", "died", "unreadable")
@@ -56,14 +56,16 @@ class Result:
         """The worst that happened to it."""
         return "unreadable" if self.unreadable else max((mark.status for mark in self.marks), key=STATUSES.index, default="missing")
 
-    def dump(self) -> str:
-        return json.dumps(asdict(self), indent=1)
-
     @classmethod
     def load(cls, path: Path) -> "Result":
         """Raises ValueError or KeyError where the file holds no result."""
-        found = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**{**found, "marks": tuple(Mark(**mark) for mark in found["marks"]), "notes": tuple(found["notes"])})
+        return cls.from_row(json.loads(path.read_text(encoding="utf-8")))
+
+    @classmethod
+    def from_row(cls, row: dict) -> "Result":
+        """A result from a table's row, in which more may stand."""
+        own = {field.name: row[field.name] for field in fields(cls)}
+        return cls(**{**own, "marks": tuple(Mark(**mark) for mark in row["marks"]), "notes": tuple(row["notes"])})
 
 
 def in_order(results: Iterable[Result]) -> list[Result]:
