@@ -84,14 +84,17 @@ class Sandbox:
                     "--pids-limit", str(self.limits.processes), "--tmpfs", f"/tmp:rw,size={4 * self.limits.file_size}m", "--workdir", "/tmp",
                     "--env", "HOME=/tmp", "--env", "MPLBACKEND=Agg", "--volume", f"{self.course}:/course:ro", self.image, *inside]
         if self.wall == "unshare":
-            return ["unshare", *([] if _root() else ["--user", "--map-root-user"]), "--net", "--ipc", "--pid", "--fork", "--kill-child", *python]
+            return ["unshare", *([] if _root() else ["--user", "--map-root-user"]), "--net", "--ipc", "--pid", "--fork", "--kill-child",
+                    "sh", "-c", '"$@"; exit $?', "sh", *python]  # the shell is the first process, which no signal from inside could end
         if self.wall != "bwrap":
             return python
         shown = [part for path in self.reads for part in ("--ro-bind-try", path, path)]
+        above = {parent: None for path in (*self.reads, self.course, folder) for parent in reversed(Path(path).parents[:-1])}
+        passable = [part for path in above for part in ("--perms", "0755", "--dir", str(path))]  # or they would be as closed as they are outside
         hidden = [part for path in self.closed if any(path.is_relative_to(shown) for shown in self.reads) for part in ("--tmpfs", str(path))]
         private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         return ["bwrap", "--die-with-parent", "--new-session", *(private if _root() else ["--unshare-all"]), "--dev", "/dev", "--proc", "/proc",
-                "--tmpfs", "/tmp", *shown, *hidden, "--ro-bind", str(self.course), str(self.course), "--bind", str(folder), str(folder),
+                "--tmpfs", "/tmp", *passable, *shown, *hidden, "--ro-bind", str(self.course), str(self.course), "--bind", str(folder), str(folder),
                 "--chdir", str(folder), *python]
 
     def first(self, folder: Path) -> dict:

@@ -242,8 +242,8 @@ def fence(readable, closed, own):
                 return
             if not under(path, [own] if writing else readable) or under(path, closed) and not under(path, [course, own]):
                 raise PermissionError(f"{path} is out of bounds while homework is graded")
-        elif event in WRITES and not under(real(os.fsdecode(args[0])), [own]):
-            raise PermissionError(f"{args[0]} is out of bounds while homework is graded")
+        elif event in WRITES and not all(under(real(os.fsdecode(path)), [own]) for path in args[:2] if isinstance(path, (str, bytes))):
+            raise PermissionError(f"{event} is not possible there while homework is graded")
 
     sys.addaudithook(hook)
 
