@@ -19,7 +19,8 @@ from metrized.teach.sandbox import PACKAGE, Limits, Sandbox, Stopped, Worker, be
 from metrized.teach.worker import Notebook, Once, limit, pack, unpack
 
 ROOT = Path(__file__).parents[2]
-EXERCISES = [(hw, e) for hw in ("hw1", "hw2", "hw3", "hw4", "hw5", "hw6") for e in importlib.import_module(f"metrized.check.{hw}").check.exercises.values()]
+EXERCISES = [(hw, e) for hw in ("hw1", "hw2", "hw3", "hw4", "hw5", "hw6")
+             for e in importlib.import_module(f"metrized.check.{hw}").check.exercises.values()]
 
 
 def same(a, b) -> bool:
@@ -74,8 +75,11 @@ def test_lists_without_an_end_are_cut_off():
     assert "deeply nested" in text and len(text) < 2000
 
 
-@pytest.mark.parametrize("frame", [{}, {"plain": "text"}, {"plain": [1]}, {"array": ["O", [1], "AAAA"]}, {"array": ["f8", [10 ** 9], ""]}, {"call": 0},
-                                   {"once": []}, {"pickle": "gASV"}, {"plain": 1, "list": []}, {"array": ["f8", [1], "?"]}, {"list": [{"plain": "x"}]}])
+FORGED = ({}, {"plain": "text"}, {"plain": [1]}, {"array": ["O", [1], "AAAA"]}, {"array": ["f8", [10 ** 9], ""]}, {"call": 0}, {"once": []},
+          {"pickle": "gASV"}, {"plain": 1, "list": []}, {"array": ["f8", [1], "?"]}, {"list": [{"plain": "x"}]})
+
+
+@pytest.mark.parametrize("frame", FORGED, ids=str)
 def test_forged_values_are_refused(frame):
     with pytest.raises((ValueError, TypeError)):
         unpack(frame)
@@ -118,7 +122,8 @@ def course(tmp_path_factory):
     return stage(tmp_path_factory.mktemp("course"))
 
 
-WALLS = [pytest.param(wall, marks=[] if not wall or shutil.which(wall) else pytest.mark.skip(f"{wall} is not installed")) for wall in ("", "unshare", "bwrap")]
+WALLS = [pytest.param(wall, marks=[] if not wall or shutil.which(wall) else pytest.mark.skip(f"{wall} is not installed"))
+         for wall in ("", "unshare", "bwrap")]
 
 
 @pytest.fixture(params=WALLS)
@@ -127,7 +132,7 @@ def room(request, course):
     found = Sandbox(course, Limits(seconds=5, memory=1024), (PACKAGE / "check", PACKAGE / "teach", ROOT / "solutions"), request.param)
     try:
         Worker(found).close()
-    except Stopped:
+    except OSError:
         pytest.skip(f"{request.param} does not work on this system")
     return found
 
@@ -264,13 +269,14 @@ def test_bubblewrap_shows_python_and_the_course_alone(course, tmp_path):
     closed = (PACKAGE / "check", PACKAGE / "teach", ROOT / "solutions", tmp_path)
     room = Sandbox(course, Limits(), closed, "bwrap", reads=(*sandboxes.readable(), str(ROOT)))
     (folder := tmp_path / "work").mkdir()
+    readme = str(ROOT / "README.md")
     look = f"""
 import os
-print([os.listdir(p) if os.path.isdir(p) else [] for p in {[str(PACKAGE / "check"), str(ROOT / "solutions"), str(PACKAGE / "teach")]!r}])
+print([os.listdir(path) if os.path.isdir(path) else [] for path in {list(map(str, closed[:3]))!r}])
 print([name for name in os.listdir("/sys/class/net") if name != "lo"] if os.path.exists("/sys/class/net") else [])
-print(len([p for p in os.listdir("/proc") if p.isdigit()]) <= 2, os.path.exists({str(ROOT / "README.md")!r}), os.listdir({str(tmp_path)!r}), os.path.exists("/etc/passwd"))
+print(len([p for p in os.listdir("/proc") if p.isdigit()]) <= 2, *map(os.path.exists, [{readme!r}, "/etc/passwd"]), os.listdir({str(tmp_path)!r}))
 try:
-    open({str(ROOT / "README.md")!r}, "a")
+    open({readme!r}, "a")
 except OSError as error:
     print(error.strerror)
 """
@@ -278,7 +284,7 @@ except OSError as error:
     if "bwrap:" in done.stderr:
         pytest.skip("bubblewrap does not work on this system")
     seen, network, rest, write = done.stdout.splitlines()
-    assert not any(map(any, eval(seen))) and network == "[]" and rest == "True True ['work'] False" and write == "Read-only file system"
+    assert not any(map(any, eval(seen))) and network == "[]" and rest == "True True False ['work']" and write == "Read-only file system"
 
 
 def test_a_container_gets_every_wall(course, tmp_path, monkeypatch):

@@ -25,6 +25,8 @@ from .sandbox import PACKAGE, Limits, Sandbox, Stopped, Worker, best, stage
 from .submissions import Homework, Unreadable, defines, extract, find, read
 from .worker import unpack
 
+PATIENCE = 20
+"""How many times the limit of one cell all cells and exercises of a submission may take together."""
 STATUS = {"passed": "ok", "wrong": "wrong", "error": "error", "empty": "missing"}
 AGAIN = "Asked the same twice, your function gave a right answer and then a wrong one: it must depend on its arguments alone."
 STOPPED = {"timeout": "It did not end within {seconds:g} seconds.",
@@ -54,6 +56,7 @@ class Attempt:
         """How cells ended that did not come back."""
         self.raised: dict[int, Raised] = {}
         self.worker: Worker | None = None
+        self.end = time.monotonic() + PATIENCE * sandbox.limits.seconds
 
     def __enter__(self):
         return self
@@ -98,6 +101,8 @@ class Attempt:
     def _ready(self, name: str) -> list[str] | None:
         """A worker that has run the cells; the arguments of a function in it, or None where there is no such function."""
         while not self.worker:
+            if time.monotonic() > self.end:
+                raise Stopped("timeout")
             self._start()
         found = self.worker.ask(self.sandbox.limits.seconds, do="names", names=[name]).get("names")
         if not isinstance(found, dict) or name not in found:
@@ -108,7 +113,8 @@ class Attempt:
         """Run the cells in a new process; give it up at one that does not come back, which is then left out."""
         self.worker, seconds = Worker(self.sandbox), self.sandbox.limits.seconds
         for source in self.homework.setup:
-            self.worker.ask(60, do="run", cell="given", source=source)
+            if "raised" in (answer := self.worker.ask(60, do="run", cell="given", source=source)):
+                raise OSError(f"a given cell does not run here: {_raised(answer)}")
         for i, source in self.cells.items():
             if i in self.stopped:
                 continue
@@ -121,8 +127,9 @@ class Attempt:
                 self.raised[i] = _raised(answer)
 
     def _drop(self) -> None:
-        self.worker.close()
-        self.worker = None
+        if self.worker:
+            self.worker.close()
+            self.worker = None
 
     def _checked(self, exercise: Exercise, parameters: list[str], seed: int) -> Report:
         """The check, twice with the same inputs, since an answer must not depend on when it is asked for."""
@@ -238,7 +245,7 @@ def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw
             submissions: Annotated[Path, typer.Argument(help="a folder of notebooks with any names, in folders or not; or a zip archive of one")],
             jobs: Annotated[int | None, typer.Option(min=1, help="submissions graded at the same time; all cores unless given")] = None,
             timeout: Annotated[float, typer.Option(min=0.1, help="seconds for each cell, and for each exercise")] = Limits.seconds,
-            memory: Annotated[int, typer.Option(min=256, help="MiB of memory a process")] = Limits.memory,
+            memory: Annotated[int, typer.Option(min=512, help="MiB of memory a process")] = Limits.memory,
             processes: Annotated[int, typer.Option(min=1, help="processes and threads a submission")] = Limits.processes,
             out: Annotated[Path | None, typer.Option(help="where grades go; SUBMISSIONS-graded unless given")] = None,
             variant: Annotated[int | None, typer.Option(help="the seed with which the homework was released")] = None,

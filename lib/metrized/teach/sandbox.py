@@ -144,7 +144,7 @@ def best(course: Path, limits: Limits, closed: Sequence[Path], image: str = "") 
         try:
             with Worker(make(wall)):
                 return make(wall)
-        except Stopped:
+        except OSError:
             continue
     if image:
         raise ValueError(f"neither docker nor podman could start {image}: is one of them installed and running, and does the image hold Python "
@@ -164,7 +164,7 @@ def _root() -> bool:
 
 
 class Worker:
-    """A process with a student's notebook in it. Use it in a `with`: nothing that it started is left over."""
+    """A process with a student's notebook in it. Use it in a `with`: nothing that it started is left over. Raises OSError where it does not start."""
 
     def __init__(self, sandbox: Sandbox):
         self.sandbox, self.name = sandbox, f"metrized-{secrets.token_hex(8)}"
@@ -185,6 +185,9 @@ class Worker:
         threading.Thread(target=self._listen, daemon=True).start()
         try:
             self._exchange(sandbox.first(self.folder), time.monotonic() + (900 if sandbox.image else 120))  # an image may have to be fetched
+        except Stopped:
+            self.close()
+            raise OSError(f"a process for submissions could not be started; are {sandbox.limits.memory} MiB of memory enough?") from None
         except BaseException:
             self.close()
             raise

@@ -23,11 +23,19 @@ def find(folder: Path) -> dict[str, Path]:
     paths = sorted(p for p in folder.rglob("*.ipynb") if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts))
     paths = [p for p in paths if not p.is_dir()]
     tops = [path.relative_to(folder).parts[0] for path in paths]
-    names = {}
+    names: dict[str, Path] = {}
     for path, top in zip(paths, tops, strict=True):
         inside = path.relative_to(folder)
-        names[path.stem if len(inside.parts) == 1 else top if tops.count(top) == 1 else str(inside.with_suffix("").as_posix())] = path
+        name = _text(path.stem if len(inside.parts) == 1 else top if tops.count(top) == 1 else inside.with_suffix("").as_posix())
+        while name in names:  # ada.ipynb beside ada/hw4.ipynb
+            name += "*"
+        names[name] = path
     return names
+
+
+def _text(name: str) -> str:
+    """Text that can be written as UTF-8, whatever bytes or halves of characters it came from."""
+    return name.encode("utf-8", "replace").decode()
 
 
 def extract(archive: Path, folder: Path) -> Path:
@@ -58,7 +66,7 @@ def read(path: Path) -> list[str]:
         notebook = json.loads(text)
         found = notebook["cells"] if "cells" in notebook else [cell for sheet in notebook["worksheets"] for cell in sheet["cells"]]
         sources = [cell.get("source", cell.get("input", "")) for cell in found if cell["cell_type"] == "code"]
-        return [source if isinstance(source, str) else "".join(source) for source in sources]
+        return [_text(source if isinstance(source, str) else "".join(source)) for source in sources]
     except (ValueError, RecursionError):
         raise Unreadable("it is not JSON, as every notebook is; was it cut off, or renamed from another format?") from None
     except (KeyError, TypeError, AttributeError):

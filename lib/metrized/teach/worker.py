@@ -16,7 +16,7 @@ import types
 
 import numpy as np
 
-LARGEST = 32 * 2 ** 20
+LARGEST = 8 * 2 ** 20
 """Bytes of one frame; a larger answer is no answer."""
 
 
