@@ -175,7 +175,8 @@ class Worker:
             path.chmod(0o777)  # the worker becomes another user
         bare = {name: os.environ[name] for name in ("SYSTEMROOT", "LANG") if name in os.environ}
         environment = {**bare, "PATH": os.defpath, "HOME": str(self.folder), "TMPDIR": str(self.folder), "MPLBACKEND": "Agg",
-                       "MPLCONFIGDIR": str(self.folder / "fonts"), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+                       "MPLCONFIGDIR": str(self.folder / "fonts"), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1",
+                       "MALLOC_ARENA_MAX": "2"}  # address space is limited, and each thread would reserve some
         if sandbox.image:
             environment = dict(os.environ)  # for the client; the container gets none of it
         self.process = subprocess.Popen(sandbox.command(self.folder, self.name), cwd=self.folder, env=environment, start_new_session=True,
@@ -218,7 +219,7 @@ class Worker:
     def _send(self, frame: dict) -> None:
         try:
             self.channel.send(frame)
-        except OSError:  # the process is gone, as reading will tell
+        except (OSError, ValueError):  # the process is gone, as reading will tell, or has been closed
             pass
 
     def _listen(self) -> None:

@@ -71,7 +71,7 @@ def unpack(packed, call=None):
     if kind == "once" and call:
         return Once([unpack(part, call) for part in x])
     if kind == "other":
-        return type(str(x)[:80], (), {})()
+        return type(str(x)[:80], (), {"__repr__": lambda self: f"a {type(self).__name__}"})()
     raise ValueError(f"no value: {kind}")
 
 
