@@ -4,11 +4,13 @@ An exercise knows its misconceptions as code. A wrong answer that agrees with on
 breaks a law gets that law's; one that is off by a factor everywhere hears the factor. Then follows the smallest instance that fails.
 """
 import copy
+import functools
+import hashlib
 import inspect
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,6 +50,28 @@ class Exercise:
     """A hint for code in which shapes do not fit, or a matrix is singular."""
     tolerance: float = 1e-6
     instances: int = 6
+    numbers: Mapping[str, tuple] = field(default_factory=dict, hash=False)
+    """What a variant exchanges: by name its alternatives, the published one first. A function above with an argument of that name is given the
+    number there, and a hint holds it in braces."""
+
+    def at(self, drawn: Mapping) -> "Exercise":
+        """This exercise with one number for each name. In a variant, the answer to the published exercise is a misconception."""
+        if not self.numbers:
+            return self
+        published, drawn = {name: those[0] for name, those in self.numbers.items()}, {name: drawn[name] for name in self.numbers}
+        laws = lambda laws: tuple(Law(law.hint.format(**drawn), _given(law.holds, drawn)) for law in laws)
+        misconceptions = tuple(Misconception(m.hint.format(**drawn), _given(m.wrong, drawn)) for m in self.misconceptions)
+        copied = (Misconception(OTHER_NUMBERS, _given(self.reference, published)),) if drawn != published else ()
+        return replace(self, inputs=_given(self.inputs, drawn), reference=_given(self.reference, drawn), misconceptions=misconceptions + copied,
+                       laws=laws(self.laws), laws_of_a_right_answer=laws(self.laws_of_a_right_answer), on_error=self.on_error.format(**drawn))
+
+
+OTHER_NUMBERS = "This answers the published exercise. Yours has another number in it: read it once more."
+
+
+def _given(f: Callable, numbers: Mapping) -> Callable:
+    """f, with those of the numbers that it has arguments for."""
+    return functools.partial(f, **{name: number for name, number in numbers.items() if name in inspect.signature(f).parameters})
 
 
 @dataclass(frozen=True)
@@ -71,11 +95,22 @@ class Report:
 
 
 class Checker:
-    """The checks of one homework: checker(student_function) gives a Report, and checker.total() adds up the points."""
+    """The checks of one homework: checker(student_function) gives a Report, and checker.total() adds up the points.
 
-    def __init__(self, *exercises: Exercise):
-        self.exercises = {exercise.name: exercise for exercise in exercises}
+    `draw(name, alternatives)` chooses a number; exercises that share its name share it. The published one unless given.
+    """
+
+    def __init__(self, *exercises: Exercise, draw: Callable[[str, tuple], object] = lambda name, alternatives: alternatives[0]):
+        self._written = exercises
+        self.numbers = {name: draw(name, alternatives) for exercise in exercises for name, alternatives in exercise.numbers.items()}
+        self.exercises = {exercise.name: exercise.at(self.numbers) for exercise in exercises}
         self.reports: dict[str, Report] = {}
+
+    def variant(self, seed: int) -> "Checker":
+        """The same exercises with other numbers than the published ones; which, depends on the seed and on a number's name alone, everywhere."""
+        def draw(name, alternatives):
+            return alternatives[1 + int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest(), 16) % (len(alternatives) - 1)]
+        return Checker(*self._written, draw=draw)
 
     def __call__(self, student: Callable) -> Report:
         """Check a function by its name. Raises ValueError where no exercise has this name."""

@@ -68,15 +68,20 @@ def quadratic(rng):
     return rng.standard_normal(n), B @ B.T + 0.5 * np.eye(n), rng.standard_normal(n)
 
 
+PULL = {"pull": (1, 2, 3, 4)}
+"""How many times b^T w stands in the loss."""
+
 gradient = Exercise(
-    "gradient", 10, quadratic, lambda w, A, b: A @ w + b, (
-        Misconception("The loss has + b w, so its gradient has + b. (Some slides print A w - b.)", lambda w, A, b: A @ w - b),
-        Misconception("The 1/2 cancels the 2 of the square.", lambda w, A, b: A @ w / 2 + b),
-        Misconception("The 1/2 in the loss cancels the two places where w stands.", lambda w, A, b: 2 * A @ w + b),
-        Misconception("The entries of A off the diagonal count.", lambda w, A, b: np.diag(A) * w + b),
-        Misconception("b w has a gradient too.", lambda w, A, b: A @ w),
-        Misconception("The sign of the whole is reversed.", lambda w, A, b: -(A @ w + b))), (
-        Law("When b grows by c, so should the gradient.", lambda f, w, A, b: np.allclose(f(w, A, b + 1), np.asarray(f(w, A, b)) + 1)),))
+    "gradient", 10, quadratic, lambda w, A, b, pull: A @ w + pull * b, (
+        Misconception("The term with b enters the loss with a plus, and so does its gradient. (Some slides print A w - b.)",
+                      lambda w, A, b, pull: A @ w - pull * b),
+        Misconception("The 1/2 cancels the 2 of the square.", lambda w, A, b, pull: A @ w / 2 + pull * b),
+        Misconception("The 1/2 in the loss cancels the two places where w stands.", lambda w, A, b, pull: 2 * A @ w + pull * b),
+        Misconception("The entries of A off the diagonal count.", lambda w, A, b, pull: np.diag(A) * w + pull * b),
+        Misconception("The term with b has a gradient too.", lambda w, A, b: A @ w),
+        Misconception("The sign of the whole is reversed.", lambda w, A, b, pull: -(A @ w + pull * b))), (
+        Law("When b grows by 1 in each entry, each entry of the gradient should grow by {pull}.",
+            lambda f, w, A, b, pull: np.allclose(f(w, A, b + 1), np.asarray(f(w, A, b)) + pull)),), numbers=PULL)
 
 
 def long_run(rng):
@@ -85,54 +90,54 @@ def long_run(rng):
     return w, A, b, float(rng.uniform(1.2, 1.8) / np.linalg.eigvalsh(A)[-1]), int(rng.integers(2, 10))
 
 
-def closed_form(w, A, b, eta, t):
+def closed_form(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + U @ ((1 - eta * lam) ** t * (U.T @ (w - star)))
 
 
-def without_rotation(w, A, b, eta, t):
+def without_rotation(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + (1 - eta * lam) ** t * (U.T @ (w - star))
 
 
-def eigenbasis_only(w, A, b, eta, t):
+def eigenbasis_only(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    return (1 - eta * lam) ** t * (U.T @ (w + np.linalg.solve(A, b)))
+    return (1 - eta * lam) ** t * (U.T @ (w + pull * np.linalg.solve(A, b)))
 
 
-def error_only(w, A, b, eta, t):
-    return closed_form(w, A, b, eta, t) + np.linalg.solve(A, b)
+def error_only(w, A, b, eta, t, pull):
+    return closed_form(w, A, b, eta, t, pull) + pull * np.linalg.solve(A, b)
 
 
-def wrong_minimum(w, A, b, eta, t):
+def wrong_minimum(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = np.linalg.solve(A, b)
+    star = pull * np.linalg.solve(A, b)
     return star + U @ ((1 - eta * lam) ** t * (U.T @ (w - star)))
 
 
-def through_the_wrong_side(w, A, b, eta, t):
+def through_the_wrong_side(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + U.T @ ((1 - eta * lam) ** t * (U @ (w - star)))
 
 
-def flow(w, A, b, eta, t):
+def flow(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + U @ (np.exp(-eta * lam * t) * (U.T @ (w - star)))
 
 
-def unsigned(w, A, b, eta, t):
+def unsigned(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + U @ (abs(1 - eta * lam) ** t * (U.T @ (w - star)))
 
 
-def linear_in_time(w, A, b, eta, t):
+def linear_in_time(w, A, b, eta, t, pull):
     lam, U = np.linalg.eigh(A)
-    star = -np.linalg.solve(A, b)
+    star = -pull * np.linalg.solve(A, b)
     return star + U @ ((1 - eta * lam * t) * (U.T @ (w - star)))
 
 
@@ -141,14 +146,14 @@ iterate = Exercise(
         Misconception("The numbers are those of the eigenbasis: rotate back by U before you add the minimum.", without_rotation),
         Misconception("This is the error in the eigenbasis. Rotate it back and add the minimum.", eigenbasis_only),
         Misconception("This is the error. The iterate is the minimum plus the error.", error_only),
-        Misconception("Your minimum has the wrong sign: the gradient A w + b vanishes at w = -A^-1 b.", wrong_minimum),
+        Misconception("Your minimum has the wrong sign: put it into the gradient, which must vanish there.", wrong_minimum),
         Misconception("U and U^T have changed places: the columns of U are the eigenvectors, so U^T goes there.", through_the_wrong_side),
         Misconception("The factor is 1 - eta lambda with its sign: directions with eta lambda > 1 flip at every step.", unsigned),
         Misconception("Powers multiply: t steps give (1 - eta lambda)^t, and not 1 - eta lambda t.", linear_in_time),
         Misconception("exp(-eta lambda t) is what infinitely small steps would give; t steps give (1 - eta lambda)^t.", flow)), (
         Law("After 0 steps the iterate should be the start.", lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 0), w)),
-        Law("After 1 step it should be w - eta (A w + b).",
-            lambda f, w, A, b, eta, t: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + b)))), instances=16)
+        Law("After 1 step it should be w minus eta times the gradient.",
+            lambda f, w, A, b, eta, t, pull: np.allclose(f(w, A, b, eta, 1), w - eta * (A @ w + pull * b)))), instances=16, numbers=PULL)
 
 
 def ball(rng):
@@ -240,18 +245,19 @@ matrix = Exercise(
 
 steps = Exercise(
     "steps", 10, lambda rng: (float(rng.uniform(5, 500)), float(10.0 ** rng.uniform(-8, -1))),
-    lambda kappa, accuracy: np.log(accuracy) / np.log(1 - 1 / kappa), (
-        Misconception("exp(-t / kappa) is the usual estimate; this asks for the factor 1 - 1/kappa itself.",
-                      lambda kappa, accuracy: -kappa * np.log(accuracy)),
-        Misconception("The accuracy is of the error, and not of its square.", lambda kappa, accuracy: np.log(accuracy) / np.log(1 - 1 / kappa) / 2),
-        Misconception("Do not round.", lambda kappa, accuracy: np.ceil(np.log(accuracy) / np.log(1 - 1 / kappa))),
+    lambda kappa, accuracy, divisor: np.log(accuracy) / np.log(1 - 1 / (divisor * kappa)), (
+        Misconception("exp(-x) is the usual estimate of 1 - x; this asks for the factor 1 - x itself.",
+                      lambda kappa, accuracy, divisor: -divisor * kappa * np.log(accuracy)),
+        Misconception("The accuracy is of the error, and not of its square.",
+                      lambda kappa, accuracy, divisor: np.log(accuracy) / np.log(1 - 1 / (divisor * kappa)) / 2),
+        Misconception("Do not round.", lambda kappa, accuracy, divisor: np.ceil(np.log(accuracy) / np.log(1 - 1 / (divisor * kappa)))),
         Misconception("This is the rate of momentum, with the square root of kappa.",
-                      lambda kappa, accuracy: np.log(accuracy) / np.log(1 - 1 / kappa ** 0.5)),
-        Misconception("1 / (1 - 1/kappa) is not 1 + 1/kappa.", lambda kappa, accuracy: -np.log(accuracy) / np.log(1 + 1 / kappa)),
+                      lambda kappa, accuracy, divisor: np.log(accuracy) / np.log(1 - 1 / (divisor * kappa ** 0.5))),
+        Misconception("1 / (1 - x) is not 1 + x.", lambda kappa, accuracy, divisor: -np.log(accuracy) / np.log(1 + 1 / (divisor * kappa))),
         Misconception("This is for the best step size, 2 / (lambda_1 + lambda_d).",
                       lambda kappa, accuracy: np.log(accuracy) / np.log((kappa - 1) / (kappa + 1)))), (
         Law("The square of an accuracy should take twice the steps.",
-            lambda f, kappa, accuracy: np.isclose(f(kappa, accuracy ** 2), 2 * f(kappa, accuracy))),))
+            lambda f, kappa, accuracy: np.isclose(f(kappa, accuracy ** 2), 2 * f(kappa, accuracy))),), numbers={"divisor": (1, 2, 3, 4)})
 
 
 def tuned(top, low):
