@@ -97,20 +97,24 @@ class Report:
 class Checker:
     """The checks of one homework: checker(student_function) gives a Report, and checker.total() adds up the points.
 
-    `draw(name, alternatives)` chooses a number; exercises that share its name share it. The published one unless given.
+    `numbers` are by name; the published one where there is none. Exercises that have a name in common have the number in common.
     """
 
-    def __init__(self, *exercises: Exercise, draw: Callable[[str, tuple], object] = lambda name, alternatives: alternatives[0]):
+    def __init__(self, *exercises: Exercise, numbers: Mapping | None = None):
         self._written = exercises
-        self.numbers = {name: draw(name, alternatives) for exercise in exercises for name, alternatives in exercise.numbers.items()}
+        self.alternatives = {name: those for exercise in exercises for name, those in exercise.numbers.items()}
+        self.numbers = {name: those[0] for name, those in self.alternatives.items()} | dict(numbers or {})
         self.exercises = {exercise.name: exercise.at(self.numbers) for exercise in exercises}
         self.reports: dict[str, Report] = {}
 
+    def at(self, **numbers) -> "Checker":
+        """The same exercises with these numbers."""
+        return Checker(*self._written, numbers=numbers)
+
     def variant(self, seed: int) -> "Checker":
-        """The same exercises with other numbers than the published ones; which, depends on the seed and on a number's name alone, everywhere."""
-        def draw(name, alternatives):
-            return alternatives[1 + int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest(), 16) % (len(alternatives) - 1)]
-        return Checker(*self._written, draw=draw)
+        """The same exercises with none of the published numbers. Which, depends on the seed and on a number's own name alone, on every machine."""
+        drawn = lambda name, count: int(hashlib.sha256(f"{seed} {name}".encode()).hexdigest(), 16) % count
+        return self.at(**{name: others[drawn(name, len(others))] for name, (_, *others) in self.alternatives.items()})
 
     def __call__(self, student: Callable) -> Report:
         """Check a function by its name. Raises ValueError where no exercise has this name."""
