@@ -13,16 +13,21 @@ def layer(rng):
 SUM = "The bias is used once for every sample, and shares of several children add up: sum over the batch."
 
 affine_pull = Exercise(
-    "affine_pull", 15, layer, lambda dy, x, W: (dy @ W, dy.T @ x, dy.sum(0)), (
-        Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy)),
-        Misconception(SUM, lambda dy, x, W: (dy @ W, dy.T @ x, dy[0])),
-        Misconception("The batch is summed, and not averaged: the mean belongs to the loss.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.mean(0))),
+    "affine_pull", 15, layer, lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x, dy.sum(0)), (
+        Misconception(SUM, lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x, dy)),
+        Misconception(SUM, lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x, dy[0])),
         Misconception("The batch is summed, and not averaged: the mean belongs to the loss.",
-                      lambda dy, x, W: (dy @ W, dy.T @ x / len(dy), dy.mean(0))),
-        Misconception("dW has the shape of W, [fan_out, fan_in]; yours is transposed.", lambda dy, x, W: (dy @ W, x.T @ dy, dy.sum(0))),
-        Misconception("The sum for the bias runs over the batch, and not over the outputs.", lambda dy, x, W: (dy @ W, dy.T @ x, dy.sum(1))),
-        Misconception("This is y's own formula, the push. The pull goes from dy to x, W and b.", lambda dy, x, W: (x @ W.T, dy.T @ x, dy.sum(0)))),
-    on_error="If the shapes do not fit, you may have W where W^T belongs or the other way round: dy is [batch, fan_out], W is [fan_out, fan_in].")
+                      lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x, dy.mean(0))),
+        Misconception("The batch is summed, and not averaged: the mean belongs to the loss.",
+                      lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x / len(dy), dy.mean(0))),
+        Misconception("dW has the shape of W, [fan_out, fan_in]; yours is transposed.",
+                      lambda dy, x, W, stretch: (stretch * dy @ W, stretch * x.T @ dy, dy.sum(0))),
+        Misconception("The sum for the bias runs over the batch, and not over the outputs.",
+                      lambda dy, x, W, stretch: (stretch * dy @ W, stretch * dy.T @ x, dy.sum(1))),
+        Misconception("This is y's own formula, the push. The pull goes from dy to x, W and b.",
+                      lambda dy, x, W, stretch: (stretch * x @ W.T, stretch * dy.T @ x, dy.sum(0)))),
+    on_error="If the shapes do not fit, you may have W where W^T belongs or the other way round: dy is [batch, fan_out], W is [fan_out, fan_in].",
+    numbers={"stretch": (1, 2, 3, 4)})
 
 
 def scaling(rng):
@@ -32,13 +37,15 @@ def scaling(rng):
 
 
 gain_pull = Exercise(
-    "gain_pull", 10, scaling, lambda dy, x, gain: (dy * gain, (dy * x).sum(0)), (
+    "gain_pull", 10, scaling, lambda dy, x, gain, offset: (dy * (offset + gain), (dy * x).sum(0)), (
         Misconception("The gain is used once for every sample, and shares of several children add up: sum over the batch.",
-                      lambda dy, x, gain: (dy * gain, dy * x)),
+                      lambda dy, x, gain, offset: (dy * (offset + gain), dy * x)),
         Misconception("The gain is used once for every sample: sum over the batch, and not its mean.",
-                      lambda dy, x, gain: (dy * gain, (dy * x).mean(0))),
-        Misconception("The two have changed places: x's share is dy times the gain.", lambda dy, x, gain: (dy * x, (dy * gain).sum(0))),
-        Misconception("The gain's share of y is x, so x enters dgain.", lambda dy, x, gain: (dy * gain, dy.sum(0)))))
+                      lambda dy, x, gain, offset: (dy * (offset + gain), (dy * x).mean(0))),
+        Misconception("The two have changed places: x's share is dy times what x is multiplied by.",
+                      lambda dy, x, gain, offset: (dy * x, (dy * (offset + gain)).sum(0))),
+        Misconception("The gain's share of y is x, so x enters dgain.", lambda dy, x, gain, offset: (dy * (offset + gain), dy.sum(0)))),
+    numbers={"offset": (0, 1, 2, 3)})
 
 
 def probabilities(rng):
@@ -244,24 +251,30 @@ checkpointed = Exercise(
             economical),
         Law("The derivative is right, but nothing was run again, so all values must have been kept: keep the checkpoints alone.", really_again)))
 
+def memory(k, length, kept):
+    """Checkpoints, and `kept` values for each of the k steps of a stretch."""
+    return k, length / k + kept * k
+
+
+ROUNDED = "Do not round: asked are two real numbers."
+LECTURE = "Here k is the spacing; in the lecture k counted the checkpoints, and a block kept two values."
+
 best_spacing = Exercise(
-    "best_spacing", 10, lambda rng: (int(rng.integers(20, 500)),), lambda length: (np.sqrt(length), 2 * np.sqrt(length)), (
-        Misconception("The spacing is right; in memory are length / k checkpoints AND the k values of one stretch.",
-                      lambda length: (np.sqrt(length), np.sqrt(length))),
-        Misconception("Do not round: asked are two real numbers.", lambda length: (round(length ** 0.5), 2 * np.sqrt(length))),
-        Misconception("Do not round: asked are two real numbers.",
-                      lambda length: (int(length ** 0.5), int(length ** 0.5) + length / int(length ** 0.5))),
-        Misconception("Do not round: asked are two real numbers.",
-                      lambda length: (round(length ** 0.5), round(length ** 0.5) + length / round(length ** 0.5))),
-        Misconception("Here k is the spacing, and a step keeps one value; in the lecture k counted the checkpoints, and a block kept two.",
-                      lambda length: (np.sqrt(2 * length), 2 * np.sqrt(2 * length))),
-        Misconception("Here k is the spacing, and a step keeps one value; in the lecture k counted the checkpoints, and a block kept two.",
-                      lambda length: (np.sqrt(2 * length), np.sqrt(2 * length) + length / np.sqrt(2 * length))),
-        Misconception("A checkpoint in the middle alone leaves stretches of half the length in memory.", lambda length: (length / 2, length / 2 + 2)),
-        Misconception("Minimize k + length / k over k: the derivative 1 - length / k^2 vanishes at the square root.",
-                      lambda length: (np.log2(length), np.log2(length) + length / np.log2(length)))), (
-        Law("The second thing you return should be k + length / k at the first.",
-            lambda f, length: np.isclose(f(length)[1], f(length)[0] + length / f(length)[0])),
-        Law("A chain four times as long should have twice the spacing.", lambda f, length: np.isclose(f(4 * length)[0], 2 * f(length)[0]))))
+    "best_spacing", 10, lambda rng: (int(rng.integers(20, 500)),), lambda length, kept: (np.sqrt(length / kept), 2 * np.sqrt(kept * length)), (
+        Misconception("The spacing is right; in memory are length / k checkpoints AND the values of one stretch.",
+                      lambda length, kept: (np.sqrt(length / kept), np.sqrt(kept * length))),
+        Misconception(ROUNDED, lambda length, kept: (round((length / kept) ** 0.5), 2 * np.sqrt(kept * length))),
+        Misconception(ROUNDED, lambda length, kept: memory(int((length / kept) ** 0.5), length, kept)),
+        Misconception(ROUNDED, lambda length, kept: memory(round((length / kept) ** 0.5), length, kept)),
+        Misconception(LECTURE, lambda length: (np.sqrt(2 * length), 2 * np.sqrt(2 * length))),
+        Misconception(LECTURE, lambda length, kept: memory(np.sqrt(2 * length), length, kept)),
+        Misconception("A checkpoint in the middle alone leaves stretches of half the length in memory.",
+                      lambda length, kept: memory(length / 2, length, kept)),
+        Misconception("Minimize the memory over k: its derivative vanishes at a square root.",
+                      lambda length, kept: memory(np.log2(length), length, kept))), (
+        Law("The second thing you return should be the memory at the first, checkpoints and one stretch.",
+            lambda f, length, kept: np.isclose(f(length)[1], memory(f(length)[0], length, kept)[1])),
+        Law("A chain four times as long should have twice the spacing.", lambda f, length: np.isclose(f(4 * length)[0], 2 * f(length)[0]))),
+    numbers={"kept": (1, 3, 4, 5)})
 
 check = Checker(affine_pull, gain_pull, softmax_pull, backward, checkpointed, best_spacing)
