@@ -195,7 +195,7 @@ def _from_row(row: dict) -> list[Claim]:
 
 def table(lecture: str, found: list[Claim]) -> Table:
     """The claims of one lecture for a terminal; what does not hold stands out."""
-    table = Table("cell:line", "", "claim", "value", "bounds", title=lecture, title_justify="left", title_style="bold", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table("cell:line", "", "claim", "value", "bounds", title=lecture, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for claim in found:
         words = (f"{claim.cell}:{claim.line or ''}", claim.verdict, claim.statement, claim.value, claim.bounds)
         table.add_row(*map(Text, words), style="" if claim.holds else "bold red")
