@@ -32,7 +32,7 @@ def package(name: str) -> Path:
                 with tarfile.open(archive) as packed:
                     packed.extractall(temporary, filter="data")
             except Exception as error:  # requests, urllib3, socket, hash, archive and disk errors all mean one thing here
-                raise OSError(f"could not fetch {name} from {registry()} ({type(error).__name__}). It is needed for pages that work without a network: try "
+                raise OSError(f"could not fetch {name} from {registry()} ({type(error).__name__}), which pages without a network need: try "
                               "again with one, or set npm_config_registry to a mirror of npm's registry") from error
             shutil.move(Path(temporary) / "package", folder)
     return folder

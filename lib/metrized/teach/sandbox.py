@@ -246,7 +246,10 @@ class Worker:
                 pipe.close()
             except OSError:
                 pass
-        shutil.rmtree(self.home, ignore_errors=True)
+        try:
+            shutil.rmtree(self.home, ignore_errors=True)
+        except RecursionError:  # folders in folders, a thousand deep
+            subprocess.run(["rm", "-rf", "--", str(self.home)], capture_output=True, check=False)
 
     def __enter__(self):
         return self
