@@ -101,20 +101,22 @@ def jacobian(rng):
     return rng.standard_normal((m, n)), rng.standard_normal(n)
 
 
+NO_HALVES = "The 1/2 in the loss cancels the 2 of the square: neither is left in the second derivative."
+
 gauss_newton_product = Exercise(
-    "gauss_newton_product", 10, jacobian, lambda J, v: J.T @ (J @ v), (
-        Misconception("This stops half-way: J v lives among the outputs, and J^T brings it back to the weights.", lambda J, v: J @ v),
-        Misconception("This is a number, |J v|^2. Asked is the vector G v.", lambda J, v: (J @ v) @ (J @ v)),
-        Misconception("For 1/2 |y - t|^2 the second derivative is the identity: no 2 and no 1/2.", lambda J, v: 2 * J.T @ (J @ v)),
-        Misconception("For 1/2 |y - t|^2 the second derivative is the identity: no 2 and no 1/2.", lambda J, v: J.T @ (J @ v) / 2),
-        Misconception("This is a single sample: there is no mean over the outputs.", lambda J, v: J.T @ (J @ v) / len(J))), (),
-    on_error="G = J^T J has a row for each weight; J J^T, with a row for each output, does not fit v.")
+    "gauss_newton_product", 10, jacobian, lambda J, v, weight: weight * J.T @ (J @ v), (
+        Misconception("This stops half-way: J v lives among the outputs, and J^T brings it back to the weights.", lambda J, v, weight: weight * J @ v),
+        Misconception("This is a number, <v, G v>. Asked is the vector G v.", lambda J, v, weight: weight * (J @ v) @ (J @ v)),
+        Misconception(NO_HALVES, lambda J, v, weight: 2 * weight * J.T @ (J @ v)),
+        Misconception(NO_HALVES, lambda J, v, weight: weight / 2 * J.T @ (J @ v)),
+        Misconception("This is a single sample: there is no mean over the outputs.", lambda J, v, weight: weight * J.T @ (J @ v) / len(J))), (),
+    on_error="G, like J^T J, has a row for each weight; J J^T, with a row for each output, does not fit v.", numbers={"weight": (1, 3, 5, 7)})
 
 
-def logits(rng):
+def logits(rng, sharpen):
     """A Jacobian of logits, the logits of one sample, and a direction."""
     m, n = rng.permutation([3, 4, 5, 6])[:2]
-    return rng.standard_normal((m, n)), rng.standard_normal(m) * 1.5, rng.standard_normal(n)
+    return rng.standard_normal((m, n)), rng.standard_normal(m) * 1.5 / sharpen, rng.standard_normal(n)
 
 
 def softmax(y):
@@ -122,26 +124,31 @@ def softmax(y):
     return p / p.sum()
 
 
-def cross_entropy(J, y, v):
-    p, u = softmax(y), J @ v
-    return J.T @ (p * u - p * (p @ u))
+def through_softmax(middle):
+    """The product by J, by a second derivative in the softmax's argument, sharpen y, and by J^T; middle(p, u) is the second."""
+    return lambda J, y, v, sharpen: sharpen ** 2 * J.T @ middle(softmax(sharpen * y), J @ v)
+
+
+def cross_entropy(p, u):
+    return p * u - p * (p @ u)
 
 
 cross_entropy_product = Exercise(
-    "cross_entropy_product", 10, logits, cross_entropy, (
-        Misconception("The second derivative of the cross-entropy is not the identity: it is diag(p) - p p^T.", lambda J, y, v: J.T @ (J @ v)),
-        Misconception("diag(p) alone leaves out that the probabilities sum to 1: subtract p p^T.", lambda J, y, v: J.T @ (softmax(y) * (J @ v))),
-        Misconception("p (1 - p) is the diagonal of diag(p) - p p^T alone.", lambda J, y, v: J.T @ (softmax(y) * (1 - softmax(y)) * (J @ v))),
+    "cross_entropy_product", 10, logits, through_softmax(cross_entropy), (
+        Misconception("The second derivative of the cross-entropy is not the identity: it is made of diag(p) - p p^T.",
+                      lambda J, y, v: J.T @ (J @ v)),
+        Misconception("diag(p) alone leaves out that the probabilities sum to 1: subtract p p^T.", through_softmax(lambda p, u: p * u)),
+        Misconception("p (1 - p) is the diagonal of diag(p) - p p^T alone.", through_softmax(lambda p, u: p * (1 - p) * u)),
         Misconception("With vectors p p^T is an outer product, np.outer(p, p); p * p gives only the squares.",
-                      lambda J, y, v: J.T @ ((np.diag(softmax(y)) - softmax(y) * softmax(y)) @ (J @ v))),
-        Misconception("The matrix is diag(p) - p p^T; the first term is missing its p.",
-                      lambda J, y, v: J.T @ (J @ v - softmax(y) * (softmax(y) @ (J @ v)))),
-        Misconception("The softmax has exp(logits), with a plus.", lambda J, y, v: cross_entropy(J, -y, v)),
-        Misconception("The middle needs the probabilities, and not the logits.", lambda J, y, v: J.T @ (y * (J @ v) - y * (y @ (J @ v)))),
+                      through_softmax(lambda p, u: (np.diag(p) - p * p) @ u)),
+        Misconception("In diag(p) - p p^T the first term has a p as well.", through_softmax(lambda p, u: u - p * (p @ u))),
+        Misconception("The softmax has exp with a plus.", lambda J, y, v, sharpen: through_softmax(cross_entropy)(J, -y, v, sharpen)),
+        Misconception("The middle needs the probabilities, and not the logits.",
+                      lambda J, y, v, sharpen: sharpen ** 2 * J.T @ cross_entropy(sharpen * y, J @ v)),
         Misconception("This stops among the outputs: J^T brings it back to the weights.",
-                      lambda J, y, v: softmax(y) * (J @ v) - softmax(y) * (softmax(y) @ (J @ v)))), (
+                      lambda J, y, v, sharpen: sharpen ** 2 * cross_entropy(softmax(sharpen * y), J @ v))), (
         Law("Adding the same number to all logits changes no probability, and should not change the product.",
-            lambda f, J, y, v: np.allclose(f(J, y + 3, v), f(J, y, v))),))
+            lambda f, J, y, v: np.allclose(f(J, y + 3, v), f(J, y, v))),), numbers={"sharpen": (1, 2, 3, 4)})
 
 
 def fit(rng):
@@ -191,24 +198,32 @@ def trial(rng):
     return float(rng.uniform(0.01, 1)), before, before + float(rng.choice([-0.5, -1e-3, 0.0, 1e-3, 0.5, np.nan]))
 
 
+def rule(success=lambda mu, trust, caution: (mu / trust, True), failure=lambda mu, trust, caution: (caution * mu, False),
+         good=lambda before, after: after <= before):
+    """Marquardt's rule with parts exchanged."""
+    return lambda mu, before, after, trust, caution: (success if good(before, after) else failure)(mu, trust, caution)
+
+
+BOTH = "Damping changes in both cases."
+divided, multiplied = lambda taken: lambda mu, trust, caution: (mu / trust, taken), lambda taken: lambda mu, trust, caution: (caution * mu, taken)
+kept = lambda taken: lambda mu, trust, caution: (mu, taken)
+
 next_damping = Exercise(
-    "next_damping", 10, trial, lambda mu, before, after: (mu / 3, True) if after <= before else (2 * mu, False), (
+    "next_damping", 10, trial, rule(), (
         Misconception("The wrong way round: trust the model more, with less damping, after a step that went down.",
-                      lambda mu, before, after: (2 * mu, True) if after <= before else (mu / 3, False)),
-        Misconception("A step that went up is not taken.", lambda mu, before, after: (mu / 3, True) if after <= before else (2 * mu, True)),
-        Misconception("Damping changes in both cases.", lambda mu, before, after: (mu, True) if after <= before else (2 * mu, False)),
-        Misconception("Damping changes in both cases.", lambda mu, before, after: (mu / 3, True) if after <= before else (mu, False)),
-        Misconception("A step that leaves the loss as it was does not raise it, and is taken.",
-                      lambda mu, before, after: (mu / 3, True) if after < before else (2 * mu, False)),
+                      rule(multiplied(True), divided(False))),
+        Misconception("A step that went up is not taken.", rule(failure=multiplied(True))),
+        Misconception(BOTH, rule(success=kept(True))),
+        Misconception(BOTH, rule(failure=kept(False))),
+        Misconception("A step that leaves the loss as it was does not raise it, and is taken.", rule(good=lambda before, after: after < before)),
         Misconception("A loss that is not a number compares as False with everything: ask whether the step is good, not whether it is bad.",
-                      lambda mu, before, after: (2 * mu, False) if after > before else (mu / 3, True)),
-        Misconception("Divide by 3 after a success, and double after a failure.",
-                      lambda mu, before, after: (mu / 2, True) if after <= before else (3 * mu, False)),
+                      rule(good=lambda before, after: not after > before)),
+        Misconception("Divide by {trust} after a success, and multiply by {caution} after a failure.",
+                      lambda mu, before, after, trust, caution: rule()(mu, before, after, caution, trust)),
         Misconception("First the damping, then whether the step is taken.",
-                      lambda mu, before, after: (True, mu / 3) if after <= before else (False, 2 * mu)),
-        Misconception("The damping is right; a step that went down is taken, one that went up is not.",
-                      lambda mu, before, after: (mu / 3, False) if after <= before else (2 * mu, True)),
-        Misconception("Loss before and after are mixed up.", lambda mu, before, after: (mu / 3, True) if after >= before else (2 * mu, False))),
-    instances=60)
+                      lambda mu, before, after, trust, caution: rule()(mu, before, after, trust, caution)[::-1]),
+        Misconception("The damping is right; a step that went down is taken, one that went up is not.", rule(divided(False), multiplied(True))),
+        Misconception("Loss before and after are mixed up.", rule(good=lambda before, after: after >= before))),
+    instances=60, numbers={"trust": (3, 4, 5, 10), "caution": (2, 3, 6, 8)})
 
 check = Checker(hessian_product, newton_step, saddle_free, gauss_newton_product, cross_entropy_product, gauss_newton_step, damped_step, next_damping)
