@@ -26,36 +26,43 @@ def linf(g):
 
 
 NO_MINUS = "The step climbs: it raises the loss to first order. Descent needs a minus sign."
-OWN_DUAL = ("This is l_inf used as its own dual: the size of the step is the DUAL norm of the gradient. "
-            "Which norm is max <g, d> over all d with |d_i| <= 1?")
+OWN_DUAL = ("This is the max norm used as its own dual: the size of the step is the DUAL norm of the gradient. "
+            "Which norm is max <g, d> over all d of norm 1?")
 NO_SIZE = "The direction is right, and its size is not: nothing in it grows with the gradient. Steepest descent is size times direction."
 SIGN_FORMULA = "That is the answer for one norm, the largest entry. Use `dual` and `dualize`, whatever norm they belong to."
-EUCLIDEAN = "This is gradient descent, the answer under the Euclidean norm. Under l_inf every coordinate moves by the same amount."
+EUCLIDEAN = "This is gradient descent, the answer under the Euclidean norm. Under the max norm every coordinate moves by the same amount."
+
+BREADTH = {"breadth": (1, 2, 3, 4)}
+"""How many times max |d_i| the norm is."""
 
 linf_step = Exercise(
-    "linf_step", 12, gradient, lambda g, L: -l1(g) * np.sign(g) / L, (
-        Misconception(NO_MINUS, lambda g, L: l1(g) * np.sign(g) / L),
-        Misconception(OWN_DUAL, lambda g, L: -linf(g) * np.sign(g) / L),
+    "linf_step", 12, gradient, lambda g, L, breadth: -l1(g) * np.sign(g) / (breadth ** 2 * L), (
+        Misconception(NO_MINUS, lambda g, L, breadth: l1(g) * np.sign(g) / (breadth ** 2 * L)),
+        Misconception(OWN_DUAL, lambda g, L, breadth: -linf(g) * np.sign(g) / (breadth ** 2 * L)),
         Misconception(NO_SIZE, lambda g, L: -np.sign(g) / L),
         Misconception(NO_SIZE, lambda g, L: -np.sign(g)),
         Misconception(EUCLIDEAN, lambda g, L: -g / L),
-        Misconception("The size of the step comes from a norm of the gradient, and |g|_2 is not the one that belongs to l_inf.",
-                      lambda g, L: -np.linalg.norm(g) * np.sign(g) / L),
-        Misconception("Positive and negative entries of g must not cancel in the size of the step.", lambda g, L: -g.sum() * np.sign(g) / L)), (
+        Misconception("The size of the step comes from a norm of the gradient, and |g|_2 is not the one that belongs to the max norm.",
+                      lambda g, L, breadth: -np.linalg.norm(g) * np.sign(g) / (breadth ** 2 * L)),
+        Misconception("Positive and negative entries of g must not cancel in the size of the step.",
+                      lambda g, L, breadth: -g.sum() * np.sign(g) / (breadth ** 2 * L))), (
         Law("A coordinate with g_i = 0 should not move.", lambda f, g, L: not np.asarray(f(g, L))[g == 0].any()),
         Law("Coordinates with g_i != 0 should all move by the same amount.", lambda f, g, L: np.ptp(abs(np.asarray(f(g, L))[g != 0])) < 1e-9),
         Law("When the sharpness doubles, the step should halve.", lambda f, g, L: np.allclose(f(g, 2 * L), np.asarray(f(g, L)) / 2)),
-        Law("When the gradient doubles, so should the step.", lambda f, g, L: np.allclose(f(2 * g, L), 2 * np.asarray(f(g, L))))))
+        Law("When the gradient doubles, so should the step.", lambda f, g, L: np.allclose(f(2 * g, L), 2 * np.asarray(f(g, L))))),
+    numbers=BREADTH)
 
 linf_decrease = Exercise(
-    "linf_decrease", 8, gradient, lambda g, L: -l1(g) ** 2 / (2 * L), (
-        Misconception("This is the first term, <g, d>, alone. The quadratic term gives half of it back.", lambda g, L: -l1(g) ** 2 / L),
-        Misconception("The model decreases at its minimum, so its change is negative.", lambda g, L: l1(g) ** 2 / (2 * L)),
-        Misconception(OWN_DUAL, lambda g, L: -linf(g) ** 2 / (2 * L)),
+    "linf_decrease", 8, gradient, lambda g, L, breadth: -l1(g) ** 2 / (2 * breadth ** 2 * L), (
+        Misconception("This is the first term, <g, d>, alone. The quadratic term gives half of it back.",
+                      lambda g, L, breadth: -l1(g) ** 2 / (breadth ** 2 * L)),
+        Misconception("The model decreases at its minimum, so its change is negative.", lambda g, L, breadth: l1(g) ** 2 / (2 * breadth ** 2 * L)),
+        Misconception(OWN_DUAL, lambda g, L, breadth: -linf(g) ** 2 / (2 * breadth ** 2 * L)),
         Misconception("This is the decrease of a Euclidean step. Which norm of g did the size of your step have?",
-                      lambda g, L: -(g @ g) / (2 * L))), (
+                      lambda g, L, breadth: -(g @ g) / (2 * breadth ** 2 * L))), (
         Law("When the sharpness doubles, the change should halve.", lambda f, g, L: np.isclose(f(g, 2 * L), f(g, L) / 2)),
-        Law("When the gradient doubles, the change should be four times as large.", lambda f, g, L: np.isclose(f(2 * g, L), 4 * f(g, L)))))
+        Law("When the gradient doubles, the change should be four times as large.", lambda f, g, L: np.isclose(f(2 * g, L), 4 * f(g, L)))),
+    numbers=BREADTH)
 
 
 def direction(rng):
@@ -111,16 +118,18 @@ def weighted(rng):
 
 
 weighted_dual = Exercise(
-    "weighted_dual", 10, weighted, lambda g, A: np.sqrt(g @ np.linalg.solve(A, g)), (
+    "weighted_dual", 10, weighted, lambda g, A, gauge: np.sqrt(g @ np.linalg.solve(A, g)) / gauge, (
         Misconception("This is the norm itself. A gradient is measured by the dual norm: do cheap directions make it large or small?",
-                      lambda g, A: np.sqrt(g @ A @ g)),
-        Misconception("A norm scales like g; yours scales like g squared. The square root is missing.", lambda g, A: g @ np.linalg.solve(A, g)),
+                      lambda g, A, gauge: gauge * np.sqrt(g @ A @ g)),
+        Misconception("A norm scales like g; yours scales like g squared. The square root is missing.",
+                      lambda g, A, gauge: g @ np.linalg.solve(A, g) / gauge),
         Misconception("This uses the diagonal of A alone, as if the axes of the ellipse were the axes of the paper.",
-                      lambda g, A: np.sqrt((g * g / np.diag(A)).sum())),
+                      lambda g, A, gauge: np.sqrt((g * g / np.diag(A)).sum()) / gauge),
         Misconception("This divides by the entries of A one by one. Solving A u = g is another thing unless A is diagonal.",
-                      lambda g, A: np.sqrt(abs(g @ (1 / A) @ g))),
-        Misconception("A does not appear in your answer.", lambda g, A: np.linalg.norm(g)),
-        Misconception("A enters once, not squared: solve A u = g and pair u with g.", lambda g, A: np.linalg.norm(np.linalg.solve(A, g)))))
+                      lambda g, A, gauge: np.sqrt(abs(g @ (1 / A) @ g)) / gauge),
+        Misconception("A does not appear in your answer.", lambda g, A, gauge: np.linalg.norm(g) / gauge),
+        Misconception("A enters once, not squared: solve A u = g and pair u with g.",
+                      lambda g, A, gauge: np.linalg.norm(np.linalg.solve(A, g)) / gauge)), numbers={"gauge": (1, 2, 3, 5)})
 
 
 def svd(G):
@@ -256,11 +265,12 @@ def two_norms(rng):
 
 
 two_layers = Exercise(
-    "two_layers", 10, two_norms, lambda d1, d2: d1 + d2 + d1 * d2, (
+    "two_layers", 10, two_norms, lambda d1, d2, inner: d1 + inner * d2 + d1 * d2, (
         Misconception("This is right to first order and too low beyond it, a lower bound: multiply out (W2 + D2)(W1 + D1) - W2 W1.",
-                      lambda d1, d2: d1 + d2),
+                      lambda d1, d2, inner: d1 + inner * d2),
         Misconception("This is the product term alone, which is left when both weights are zero.", lambda d1, d2: d1 * d2),
-        Misconception("This bounds the changed output; the change is that minus the output before.", lambda d1, d2: (1 + d1) * (1 + d2))))
+        Misconception("This bounds the changed output; the change is that minus the output before.",
+                      lambda d1, d2, inner: (inner + d1) * (1 + d2))), numbers={"inner": (1, 2, 3, 4)})
 
 check = Checker(linf_step, linf_decrease, steepest_step, polygon_dual, weighted_dual, frobenius, spectral, nuclear, rms_operator,
                 sharpness_frobenius, sharpness_spectral, two_layers)
