@@ -105,7 +105,8 @@ NO_HALVES = "The 1/2 in the loss cancels the 2 of the square: neither is left in
 
 gauss_newton_product = Exercise(
     "gauss_newton_product", 10, jacobian, lambda J, v, weight: weight * J.T @ (J @ v), (
-        Misconception("This stops half-way: J v lives among the outputs, and J^T brings it back to the weights.", lambda J, v, weight: weight * J @ v),
+        Misconception("This stops half-way: J v lives among the outputs, and J^T brings it back to the weights.",
+                      lambda J, v, weight: weight * J @ v),
         Misconception("This is a number, <v, G v>. Asked is the vector G v.", lambda J, v, weight: weight * (J @ v) @ (J @ v)),
         Misconception(NO_HALVES, lambda J, v, weight: 2 * weight * J.T @ (J @ v)),
         Misconception(NO_HALVES, lambda J, v, weight: weight / 2 * J.T @ (J @ v)),

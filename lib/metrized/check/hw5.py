@@ -11,18 +11,21 @@ def path(rng):
 
 
 tail_average = Exercise(
-    "tail_average", 10, path, lambda ws, start: ws[start:].mean(0), (
-        Misconception("This averages from the start: the first iterates still carry the error of the start with them.", lambda ws, start: ws.mean(0)),
-        Misconception("The iterate number `start` belongs to the tail.", lambda ws, start: ws[start + 1:].mean(0)),
+    "tail_average", 10, path, lambda ws, start, spacing: ws[start::spacing].mean(0), (
+        Misconception("This averages from the start: the first iterates still carry the error of the start with them.",
+                      lambda ws, start, spacing: ws[::spacing].mean(0)),
+        Misconception("The iterate number `start` belongs to the tail.", lambda ws, start, spacing: ws[start + 1::spacing].mean(0)),
         Misconception("This is the head that was to be left out.", lambda ws, start: ws[:start].mean(0)),
-        Misconception("Divide by the number of iterates in the tail, and not by that of all.", lambda ws, start: ws[start:].sum(0) / len(ws)),
-        Misconception("A sum is no average.", lambda ws, start: ws[start:].sum(0)),
-        Misconception("The average runs over the iterates, and not over the weights.", lambda ws, start: ws[start:].mean(1)),
+        Misconception("Divide by the number of iterates that you have added up, and not by that of all.",
+                      lambda ws, start, spacing: ws[start::spacing].sum(0) / len(ws)),
+        Misconception("A sum is no average.", lambda ws, start, spacing: ws[start::spacing].sum(0)),
+        Misconception("The average runs over the iterates, and not over the weights.", lambda ws, start, spacing: ws[start::spacing].mean(1)),
         Misconception("This is the last iterate alone.", lambda ws, start: ws[-1])), (
         Law("When all iterates move by c, so should their average.",
             lambda f, ws, start: np.allclose(f(ws + 1, start), np.asarray(f(ws, start)) + 1)),
         Law("Iterates before `start` should not count.",
-            lambda f, ws, start: np.allclose(f(np.concatenate([9 + ws[:start], ws[start:]]), start), f(ws, start)))))
+            lambda f, ws, start: np.allclose(f(np.concatenate([9 + ws[:start], ws[start:]]), start), f(ws, start)))),
+    numbers={"spacing": (1, 2, 3, 4)})
 
 
 def fading(correct=lambda beta, T: 1 - beta ** T, share=lambda beta: 1 - beta, first=False):
@@ -127,25 +130,25 @@ def adamw_input(rng):
     return (rng.standard_normal(len(given[0])), *given, float(rng.uniform(0.05, 0.5)))
 
 
-def adamw(decay_of=lambda eta, decay: eta * decay, **parts):
-    def step(w, g, m, v, t, eta, beta1, beta2, eps, decay):
+def adamw(decay_of=lambda eta, decay, strength: strength * eta * decay, **parts):
+    def step(w, g, m, v, t, eta, beta1, beta2, eps, decay, strength):
         d, m, v = adam(**parts)(g, m, v, t, eta, beta1, beta2, eps)
-        return (1 - decay_of(eta, decay)) * w + d, m, v
+        return (1 - decay_of(eta, decay, strength)) * w + d, m, v
     return step
 
 
-def l2(w, g, m, v, t, eta, beta1, beta2, eps, decay):
-    d, m, v = adam()(g + decay * w, m, v, t, eta, beta1, beta2, eps)
+def l2(w, g, m, v, t, eta, beta1, beta2, eps, decay, strength):
+    d, m, v = adam()(g + strength * decay * w, m, v, t, eta, beta1, beta2, eps)
     return w + d, m, v
 
 
-def after_the_step(w, g, m, v, t, eta, beta1, beta2, eps, decay):
+def after_the_step(w, g, m, v, t, eta, beta1, beta2, eps, decay, strength):
     d, m, v = adam()(g, m, v, t, eta, beta1, beta2, eps)
-    return (1 - eta * decay) * (w + d), m, v
+    return (1 - strength * eta * decay) * (w + d), m, v
 
 
-def the_step_alone(w, g, m, v, t, eta, beta1, beta2, eps, decay):
-    new, m, v = adamw()(w, g, m, v, t, eta, beta1, beta2, eps, decay)
+def the_step_alone(w, g, m, v, t, eta, beta1, beta2, eps, decay, strength):
+    new, m, v = adamw()(w, g, m, v, t, eta, beta1, beta2, eps, decay, strength)
     return new - w, m, v
 
 
@@ -153,9 +156,10 @@ adamw_step = Exercise(
     "adamw_step", 15, adamw_input, adamw(), (
         Misconception("This is L2, a penalty in the gradient: Adam then divides the decay by sqrt(v) like everything else. Decoupled decay never "
                       "meets m and v.", l2),
-        Misconception("This is the independent form, w (1 - decay). PyTorch's, asked here, is w (1 - eta decay).", adamw(lambda eta, decay: decay)),
-        Misconception("No decay has happened.", adamw(lambda eta, decay: 0.0)),
-        Misconception("The weights grow: decay shrinks them.", adamw(lambda eta, decay: -eta * decay)),
+        Misconception("This is the independent form, in which eta does not enter the decay. In PyTorch's, and here, it does.",
+                      adamw(lambda eta, decay, strength: strength * decay)),
+        Misconception("No decay has happened.", adamw(lambda eta, decay, strength: 0.0)),
+        Misconception("The weights grow: decay shrinks them.", adamw(lambda eta, decay, strength: -strength * eta * decay)),
         Misconception("The old weights decay, and not the step that is taken from them.", after_the_step),
         Misconception("This is the step alone. Asked are the new weights.", the_step_alone),
         Misconception("The sign of the step is reversed, so it climbs. (Does the step of (a) carry its minus already?)", adamw(sign=1)),
@@ -165,7 +169,8 @@ adamw_step = Exercise(
             np.allclose(f(w, g, m, v, t, eta, b1, b2, eps, 0.0)[0], w + adam()(g, m, v, t, eta, b1, b2, eps)[0])),
         Law("What the decay takes from the weights should not depend on the gradient.", lambda f, w, g, m, v, t, eta, b1, b2, eps, decay:
             np.allclose(f(w, g, m, v, t, eta, b1, b2, eps, decay)[0] - f(w, g, m, v, t, eta, b1, b2, eps, 0.0)[0],
-                        f(w, 9 * g, m, v, t, eta, b1, b2, eps, decay)[0] - f(w, 9 * g, m, v, t, eta, b1, b2, eps, 0.0)[0]))), instances=12)
+                        f(w, 9 * g, m, v, t, eta, b1, b2, eps, decay)[0] - f(w, 9 * g, m, v, t, eta, b1, b2, eps, 0.0)[0]))), instances=12,
+    numbers={"strength": (1, 2, 3, 4)})
 
 
 def symmetric(rng):
@@ -294,16 +299,17 @@ sharpness_gradient = Exercise(
 
 self_stabilization = Exercise(
     "self_stabilization", 8, lambda rng: (rng.standard_normal(int(rng.integers(2, 5))), float(rng.uniform(0.05, 0.5)), float(rng.uniform(0.2, 1.5))),
-    lambda slope, eta, x: -eta * x ** 2 / 2 * slope, (
-        Misconception("The sharpness falls: gradient descent moves AGAINST the third-order term.", lambda slope, eta, x: eta * x ** 2 / 2 * slope),
-        Misconception("The Taylor expansion has x^2 / 2.", lambda slope, eta, x: -eta * x ** 2 * slope),
+    lambda slope, eta, x, swings: -swings * eta * x ** 2 / 2 * slope, (
+        Misconception("The sharpness falls: gradient descent moves AGAINST the third-order term.",
+                      lambda slope, eta, x, swings: swings * eta * x ** 2 / 2 * slope),
+        Misconception("The Taylor expansion has x^2 / 2.", lambda slope, eta, x, swings: -swings * eta * x ** 2 * slope),
         Misconception("It is of second order in the amplitude: x^2, so that both sides of the valley push the same way.",
-                      lambda slope, eta, x: -eta * x * slope),
+                      lambda slope, eta, x, swings: -swings * eta * x * slope),
         Misconception("It is of second order in the amplitude: x^2, so that both sides of the valley push the same way.",
-                      lambda slope, eta, x: -eta * x / 2 * slope),
-        Misconception("A step of gradient descent is eta times a gradient.", lambda slope, eta, x: -x ** 2 / 2 * slope)), (
+                      lambda slope, eta, x, swings: -swings * eta * x / 2 * slope),
+        Misconception("A step of gradient descent is eta times a gradient.", lambda slope, eta, x, swings: -swings * x ** 2 / 2 * slope)), (
         Law("An amplitude of x and one of -x should give the same.", lambda f, slope, eta, x: np.allclose(f(slope, eta, -x), f(slope, eta, x))),
         Law("When the step size doubles, so should the drift.",
-            lambda f, slope, eta, x: np.allclose(f(slope, 2 * eta, x), 2 * np.asarray(f(slope, eta, x))))))
+            lambda f, slope, eta, x: np.allclose(f(slope, 2 * eta, x), 2 * np.asarray(f(slope, eta, x))))), numbers={"swings": (1, 2, 3, 4)})
 
 check = Checker(tail_average, exponential_average, adam_step, adamw_step, tridiagonal, top_curvature, sharpness_gradient, self_stabilization)

@@ -1,4 +1,7 @@
 """Homework 6, norms of layers, modules, Newton-Schulz, attention row by row, and bytes: what is right, and what people do instead."""
+from fractions import Fraction
+from typing import NamedTuple
+
 import numpy as np
 
 from . import Checker, Exercise, Law, Misconception
@@ -121,8 +124,28 @@ def polar(G):
     return U @ Vt
 
 
-def cubic(a=1.5, b=-0.5, size=np.linalg.norm, extra=0):
-    def run(G, steps):
+class Cubic(NamedTuple):
+    """s -> (up s - down s^3) / under, which leaves 1 where it is."""
+
+    up: int
+    down: int
+    under: int
+
+    @property
+    def zero(self) -> Fraction:
+        """The square of the s that goes to 0; larger ones change their sign."""
+        return Fraction(self.up, self.down)
+
+    @property
+    def border(self) -> Fraction:
+        """The square of the s that goes to -s; larger ones grow for ever."""
+        return Fraction(self.up + self.under, self.down)
+
+
+def iterated(change=lambda a, b: (a, b), size=np.linalg.norm, extra=0):
+    """Newton-Schulz with parts exchanged."""
+    def run(G, steps, cubic):
+        a, b = change(cubic.up / cubic.under, -cubic.down / cubic.under)
         X = G / size(G)
         for _ in range(steps + extra):
             X = a * X + b * X @ X.T @ X
@@ -130,61 +153,57 @@ def cubic(a=1.5, b=-0.5, size=np.linalg.norm, extra=0):
     return run
 
 
+def again_and_again(G, steps, cubic):
+    X = G
+    for _ in range(steps):
+        X = X / np.linalg.norm(X)
+        X = (cubic.up * X - cubic.down * X @ X.T @ X) / cubic.under
+    return X
+
+
+def frozen(G, steps, cubic):
+    X = Y = G / np.linalg.norm(G)
+    for _ in range(steps):
+        Y = (cubic.up * Y - cubic.down * X @ X.T @ X) / cubic.under
+    return Y
+
+
 newton_schulz = Exercise(
-    "newton_schulz", 20, lambda rng: (*matrix(rng), int(rng.integers(1, 5))), cubic(), (
-        Misconception("Divide by the Frobenius norm first: singular values above the square root of 3 run away, and then to infinity.",
-                      cubic(size=lambda G: 1.0)),
+    "newton_schulz", 20, lambda rng: (*matrix(rng), int(rng.integers(1, 5))), iterated(), (
+        Misconception("Divide by the Frobenius norm first: large singular values change their sign or grow for ever.", iterated(size=lambda G: 1.0)),
         Misconception("This divides by the largest singular value, which would cost an SVD. The Frobenius norm is an upper bound that costs nothing.",
-                      cubic(size=top)),
-        Misconception("This divides by the largest entry. A matrix with entries below 1 may have singular values above the square root of 3.",
-                      cubic(size=lambda G: abs(G).max())),
+                      iterated(size=top)),
+        Misconception("This divides by the largest entry. A matrix with entries below 1 may have large singular values all the same.",
+                      iterated(size=lambda G: abs(G).max())),
         Misconception("This is the orthogonal factor itself, where the steps lead in the end. Asked is what `steps` steps make.",
                       lambda G, steps: polar(G)),
-        Misconception("The signs: 3/2 X MINUS 1/2 X X^T X.", cubic(b=0.5)),
-        Misconception("The coefficients are exchanged: at s = 1 the map 3/2 s - 1/2 s^3 has slope 0.", cubic(a=0.5, b=-1.5)),
-        Misconception("3/2 and -1/2 add up to 1, so that singular values of 1 stay. Yours do not.", cubic(a=1.0, b=-0.5)),
-        Misconception("One step too many.", cubic(extra=1)),
-        Misconception("One step too few.", cubic(extra=-1)),
-        Misconception("Normalize once, before the first step; doing it in every step brings the singular values back down.",
-                      lambda G, steps: again_and_again(G, steps)),
-        Misconception("The same G stands in every step here. X is what the step before made.", lambda G, steps: frozen(G, steps))), (
+        Misconception("The signs: the cubic term is taken away.", iterated(lambda a, b: (a, -b))),
+        Misconception("The coefficients are exchanged: small singular values grow, by the factor {cubic.up}/{cubic.under} in a step.",
+                      iterated(lambda a, b: (-b, -a))),
+        Misconception("The coefficients of X and of X X^T X add up to 1, so that singular values of 1 stay. Yours do not.",
+                      iterated(lambda a, b: (1.0, b))),
+        Misconception("One step too many.", iterated(extra=1)),
+        Misconception("One step too few.", iterated(extra=-1)),
+        Misconception("Normalize once, before the first step; doing it in every step brings the singular values back down.", again_and_again),
+        Misconception("The same G stands in every step here. X is what the step before made.", frozen)), (
         Law("The number of steps makes no difference.", lambda f, G, steps: not np.allclose(f(G, 1), f(G, 3))),
         Law("The step should treat all scales alike: 10 G has the same orthogonal factor as G.",
             lambda f, G, steps: np.allclose(f(10 * G, steps), f(G, steps))),
         Law("After many steps all singular values should be 1.", lambda f, G, steps: np.allclose(np.linalg.svd(f(G, 60))[1], 1, atol=1e-6))),
-    on_error="X X^T X has the shape of X for every X; X X X and X^T X X do not exist unless X is square.", instances=10)
+    on_error="X X^T X has the shape of X for every X; X X X and X^T X X do not exist unless X is square.", instances=10,
+    numbers={"cubic": (Cubic(3, 1, 2), Cubic(7, 2, 5), Cubic(8, 3, 5), Cubic(7, 3, 4))})
 
 
-def again_and_again(G, steps):
-    X = G
-    for _ in range(steps):
-        X = X / np.linalg.norm(X)
-        X = 1.5 * X - 0.5 * X @ X.T @ X
-    return X
-
-
-def frozen(G, steps):
-    X = Y = G / np.linalg.norm(G)
-    for _ in range(steps):
-        Y = 1.5 * Y - 0.5 * X @ X.T @ X
-    return Y
-
-
-def row(rng):
+def row(rng, heat):
     """A query, and keys and values in blocks of unequal length; the logits spread by 3 around 0, 900, or -900."""
     d, dv = rng.permutation([2, 3, 4, 5])[:2]
     q, around = rng.standard_normal(d), float(rng.choice([0.0, 0.0, 900.0, -900.0]))
 
     def keys(k):
         K = rng.standard_normal((k, d))
-        return K + np.outer(d * (around + 3 * rng.standard_normal(k)) - K @ q, q) / (q @ q)
+        return K + np.outer(d / heat * (around + 3 * rng.standard_normal(k)) - K @ q, q) / (q @ q)
 
     return q, [(keys(k), rng.standard_normal((k, dv))) for k in rng.integers(1, 5, int(rng.integers(2, 5)))]
-
-
-def scores(q, blocks, c=None):
-    K = np.concatenate([K for K, _ in blocks])
-    return K @ q * (1 / len(q) if c is None else c)
 
 
 def softmax(s):
@@ -192,38 +211,27 @@ def softmax(s):
     return p / p.sum()
 
 
-def attend(q, blocks, weigh=softmax, c=None):
-    return weigh(scores(q, blocks, c)) @ np.concatenate([V for _, V in blocks])
+def attend(q, blocks, heat, divisor=len, weigh=softmax):
+    K, V = (np.concatenate(part) for part in zip(*blocks, strict=True))
+    return weigh(heat * K @ q / divisor(q)) @ V
 
 
-def online(rescale=True, start=-np.inf, rescale_sum=True):
-    def run(q, blocks):
-        best, total, y = start, 0.0, 0.0
+def unshifted(s):
+    p = np.exp(s)
+    return p / p.sum()
+
+
+def online(rescale=True, rescale_sum=True):
+    def run(q, blocks, heat):
+        best, total, y = -np.inf, 0.0, 0.0
         for K, V in blocks:
-            s = K @ q / len(q)
+            s = heat * K @ q / len(q)
             new = max(best, s.max())
             shrink = np.exp(best - new)
             p = np.exp(s - new)
             y, total, best = (shrink if rescale else 1.0) * y + p @ V, (shrink if rescale_sum else 1.0) * total + p.sum(), new
         return y / total
     return run
-
-
-def unshifted(q, blocks):
-    p = np.exp(scores(q, blocks))
-    return p / p.sum() @ np.concatenate([V for _, V in blocks])
-
-
-def block_means(q, blocks):
-    return np.mean([attend(q, [block]) for block in blocks], 0)
-
-
-def last_block(q, blocks):
-    return attend(q, blocks[-1:])
-
-
-def log_sum(q, blocks):
-    return np.exp(scores(q, blocks) - scores(q, blocks).max()) @ np.concatenate([V for _, V in blocks])
 
 
 class Once:
@@ -239,9 +247,9 @@ class Once:
             K[...] = V[...] = np.nan
 
 
-def in_one_pass(f, q, blocks):
+def in_one_pass(f, q, blocks, heat):
     """Whether f gives the right result on such blocks."""
-    expected = attend(q, blocks)
+    expected = attend(q, blocks, heat)
     try:
         return np.allclose(f(q, Once(blocks)), expected)
     except Exception:
@@ -257,19 +265,22 @@ attention_row = Exercise(
                       online(rescale_sum=False)),
         Misconception("The sum of the weights is rescaled, and the weighted sum of values is not. Both were made with the old maximum.",
                       online(rescale=False)),
-        Misconception("Without the maximum exp overflows: the logits reach 900, and exp(710) is infinite in float64.", unshifted),
+        Misconception("Without the maximum exp overflows: the logits reach 900, and exp(710) is infinite in float64.",
+                      lambda q, blocks, heat: attend(q, blocks, heat, weigh=unshifted)),
         Misconception("Divide the logits by d, as this course does (lecture 13 says why), and not by its root.",
-                      lambda q, blocks: attend(q, blocks, c=len(q) ** -0.5)),
-        Misconception("The logits are q . k / d; the division is missing.", lambda q, blocks: attend(q, blocks, c=1.0)),
-        Misconception("This is the mean of the blocks' own results, as if each had the same total weight.", block_means),
-        Misconception("This is the result of the last block alone.", last_block),
-        Misconception("The weights are not divided by their sum.", log_sum)), (
+                      lambda q, blocks, heat: attend(q, blocks, heat, lambda q: len(q) ** 0.5)),
+        Misconception("The logits are divided by d, and here they are not.", lambda q, blocks, heat: attend(q, blocks, heat, lambda q: 1)),
+        Misconception("This is the mean of the blocks' own results, as if each had the same total weight.",
+                      lambda q, blocks, heat: np.mean([attend(q, [block], heat) for block in blocks], 0)),
+        Misconception("This is the result of the last block alone.", lambda q, blocks, heat: attend(q, blocks[-1:], heat)),
+        Misconception("The weights are not divided by their sum.",
+                      lambda q, blocks, heat: attend(q, blocks, heat, weigh=lambda s: np.exp(s - s.max())))), (
         Law("With all values equal the result should be that value: the weights sum to 1.",
             lambda f, q, blocks: np.allclose(f(q, [(K, np.ones_like(V)) for K, V in blocks]), 1)),
         Law("The order of the blocks should not matter.", lambda f, q, blocks: np.allclose(f(q, blocks[::-1]), f(q, blocks)))),
     laws_of_a_right_answer=(
         Law("The result is right. But the blocks were gone through more than once, or laid side by side: keep a running maximum instead.",
-            in_one_pass),), instances=12)
+            in_one_pass),), instances=12, numbers={"heat": (1, 2, 3, 4)})
 
 
 def sizes(rng):
@@ -278,37 +289,39 @@ def sizes(rng):
             int(rng.choice([4, 8])), int(rng.integers(3, 20)), int(rng.choice([2, 4])))
 
 
-def memory(blocks, d, T, V, H, B, size):
-    return size * B * (blocks * (12 * d * T + H * T * T) + 2 * V * T), size * B * (blocks * d * T + 12 * d * T + H * T * T + 2 * V * T)
+def memory(L, d, T, V, H, B, size, buffers):
+    block = buffers * d * T + H * T * T
+    return size * B * (L * block + 2 * V * T), size * B * (L * d * T + block + 2 * V * T)
 
 
 def changed(change):
-    return lambda L, d, T, V, H, B, size: change(*memory(L, d, T, V, H, B, size), L, d, T, V, H, B, size)
+    return lambda L, d, T, V, H, B, size, buffers: change(*memory(L, d, T, V, H, B, size, buffers), L, d, T, V, H, B, size, buffers)
 
 
 activation_bytes = Exercise(
     "activation_bytes", 10, sizes, memory, (
-        Misconception("B sequences are in memory at once; you counted one.", changed(lambda a, c, L, d, T, V, H, B, size: (a / B, c / B))),
-        Misconception("These are numbers. Asked are bytes.", changed(lambda a, c, L, d, T, V, H, B, size: (a / size, c / size))),
-        Misconception("Every head has its own T x T scores.", lambda L, d, T, V, H, B, size: memory(L, d, T, V, 1, B, size)),
+        Misconception("B sequences are in memory at once; you counted one.", changed(lambda a, c, L, d, T, V, H, B, *rest: (a / B, c / B))),
+        Misconception("These are numbers. Asked are bytes.", changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a / size, c / size))),
+        Misconception("Every head has its own T x T scores.", lambda L, d, T, V, H, B, size, buffers: memory(L, d, T, V, 1, B, size, buffers)),
         Misconception("Each sequence has its own scores, T x T a head: the places of different sequences do not meet.",
-                      lambda L, d, T, V, H, B, size: memory(L, d, B * T, V, H, 1, size)),
+                      lambda L, d, T, V, H, B, size, buffers: memory(L, d, B * T, V, H, 1, size, buffers)),
         Misconception("The logits and their softmax are at the end, once, and not in every block.",
-                      lambda L, d, T, V, H, B, size: tuple(a + (L - 1) * size * B * 2 * V * T for a in memory(L, d, T, V, H, B, size))),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: tuple(x + (L - 1) * size * B * 2 * V * T for x in (a, c)))),
         Misconception("A head's weights are a T x T matrix; you counted one row of it.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a - size * B * L * H * T * (T - 1), c - size * B * H * T * (T - 1)))),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a - size * B * L * H * T * (T - 1), c - size * B * H * T * (T - 1)))),
         Misconception("Logits AND probabilities: V numbers each.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a - size * B * V * T, c - size * B * V * T))),
-        Misconception("First with everything kept, then with checkpoints.", lambda *given: memory(*given)[::-1]),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a - size * B * V * T, c - size * B * V * T))),
+        Misconception("First with everything kept, then with checkpoints.", changed(lambda a, c, *given: (c, a))),
         Misconception("With checkpoints one block at a time is run again, and its buffers are in memory only then; you counted those of all blocks.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a, a + size * B * L * d * T))),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a, a + size * B * L * d * T))),
         Misconception("With checkpoints the buffers of the block that is being run again are in memory, too.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * (12 * d * T + H * T * T)))),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a, c - size * B * (buffers * d * T + H * T * T)))),
         Misconception("With checkpoints the inputs of all blocks are kept, d numbers a place for each.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * (L - 1) * d * T))),
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a, c - size * B * (L - 1) * d * T))),
         Misconception("The logits and their softmax stay in memory with checkpoints as well.",
-                      changed(lambda a, c, L, d, T, V, H, B, size: (a, c - size * B * 2 * V * T)))), (
+                      changed(lambda a, c, L, d, T, V, H, B, size, buffers: (a, c - size * B * 2 * V * T)))), (
         Law("Twice the sequences should take twice the bytes.", lambda f, L, d, T, V, H, B, size:
-            np.allclose(f(L, d, T, V, H, 2 * B, size), 2 * np.asarray(f(L, d, T, V, H, B, size)))),))
+            np.allclose(f(L, d, T, V, H, 2 * B, size), 2 * np.asarray(f(L, d, T, V, H, B, size)))),),
+    numbers={"buffers": (12, 10, 14, 16)})
 
 check = Checker(rms_norm, normalized_step, compose, dual_targets, newton_schulz, attention_row, activation_bytes)
