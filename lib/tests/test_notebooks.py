@@ -38,7 +38,7 @@ def test_clean_as_committed(path):
     assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
     ids = [c["id"] for c in notebook["cells"]]
     assert len(set(ids)) == len(ids) and all(re.fullmatch(r"\w+-\d{3}", i) for i in ids)
-    assert all(not c.get("outputs") and c.get("execution_count") is None and set(c["metadata"]) <= {"tags"} for c in notebook["cells"])
+    assert all(not c.get("outputs") and c.get("execution_count") is None and set(c["metadata"]) <= {"tags", "variant"} for c in notebook["cells"])
 
 
 @each

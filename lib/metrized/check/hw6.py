@@ -131,6 +131,9 @@ class Cubic(NamedTuple):
     down: int
     under: int
 
+    def __str__(self):
+        return f"({self.up} s - {self.down} s^3) / {self.under}"
+
     @property
     def zero(self) -> Fraction:
         """The square of the s that goes to 0; larger ones change their sign."""

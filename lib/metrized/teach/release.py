@@ -70,9 +70,9 @@ def _for_students(cell: Mapping, where: str) -> bool:
     if TAG in tags:
         return False
     lines = _source(cell).splitlines()
-    if cell["cell_type"] != "code" and any(_like_a_marker(line) for line in lines if line.lstrip().startswith(("#", "<!--"))):
+    if cell["cell_type"] != "code" and any(_like_a_marker(line) for line in lines if line.lstrip().startswith(("#", "<"))):
         raise Refused(f"{where}: it has a marker, or what reads like one, and is no code; tag the whole cell \"{TAG}\" instead")
-    if cell["cell_type"] != "code" and re.match(r"[\W_]*solution\b", _source(cell), re.I):
+    if cell["cell_type"] != "code" and re.match(r"[\W_]*solutions?\b", _source(cell), re.I):
         raise Refused(f'{where}: it begins like a solution, and has no tag "{TAG}"')
     return True
 
@@ -125,12 +125,12 @@ def checks(name: str) -> Checker:
 
 def vary(solution: dict, name: str, seed: int | None) -> dict:
     """A solution, outputs removed, with the numbers that this seed draws; with its own where it is None. Raises Refused where they do not fit."""
-    checker, module = checks(name), f"metrized.check.{Path(name).stem}"
-    if seed is not None and not checker.numbers:
+    numbers, module = checks(name).variant(seed or 0).numbers, f"metrized.check.{Path(name).stem}"
+    if seed is not None and not numbers:
         raise Refused(f"{name}: {module} declares no numbers that a variant could exchange")
     cells, ours = [], f"from {module} import check"
     for number, cell in enumerate(solution["cells"], 1):
-        exchanged = exchange(_source(cell), cell["metadata"].get("variant", {}), checker.variant(seed or 0).numbers, f"{name}, cell {number}")
+        exchanged = exchange(_source(cell), cell["metadata"].get("variant", {}), numbers, f"{name}, cell {number}")
         source = _source(cell) if seed is None else exchanged
         if seed is not None and cell["cell_type"] == "markdown":
             source = re.sub(r"\A# .*", rf"\g<0> (variant {seed})", source)
@@ -153,7 +153,8 @@ def exchange(source: str, texts: Mapping[str, str], numbers: Mapping, where: str
         try:
             text.format(**numbers)
         except (AttributeError, LookupError, ValueError):
-            raise Refused(f"{where}: `{text}` cannot be filled in; there are the numbers {', '.join(numbers)}, and other braces are doubled") from None
+            there = ", ".join(numbers)
+            raise Refused(f"{where}: `{text}` cannot be filled in; there are the numbers {there}, and other braces are doubled") from None
     longest_first = sorted(texts, key=len, reverse=True)
     return re.sub("|".join(map(re.escape, longest_first)), lambda key: texts[key[0]].format(**numbers), source) if texts else source
 
@@ -193,7 +194,7 @@ def all_names(checkout: Path) -> list[str]:
 def command(names: Annotated[list[str] | None, typer.Argument(metavar="[HWN]...", help="hw1, hw2, ...; all of them unless given")] = None,
             variant: Annotated[int | None, typer.Option(metavar="SEED", min=0, help="other numbers; the same seed, the same numbers")] = None,
             solutions: Annotated[bool, typer.Option("--solutions", help="write the solutions of the variant, too")] = False,
-            out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="homework/, or build/release/ for a variant, unless given")] = None) -> None:
+            out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="homework/ unless given; build/release/ for a variant")] = None) -> None:
     """Make the student notebooks of homework/ from solutions/.
 
     What stands between `### BEGIN SOLUTION` and `### END SOLUTION` is taken out, and so are cells tagged "solution", outputs, and metadata. The same
@@ -208,8 +209,8 @@ def command(names: Annotated[list[str] | None, typer.Argument(metavar="[HWN]..."
         raise typer.BadParameter("--solutions needs --variant; those of the published numbers are in solutions/")
     if out.resolve() == (checkout / "solutions").resolve():
         raise ValueError("solutions/ holds what students get their notebooks from; give another folder with --out")
-    made = {}
-    for name in [Path(name).stem for name in names or ()] or all_names(checkout):
+    names, made = [Path(name).stem for name in names or ()] or all_names(checkout), {}
+    for name in names:
         solution, stem = master(checkout, name), name if variant is None else f"{name}-variant-{variant}"
         made[stem] = release(solution, f"{name}.ipynb", variant)
         if solutions:
@@ -219,3 +220,6 @@ def command(names: Annotated[list[str] | None, typer.Argument(metavar="[HWN]..."
         path = out / f"{stem}.ipynb"
         path.write_text(dump(notebook), encoding="utf-8", newline="\n")
         print(path.relative_to(checkout).as_posix() if path.is_relative_to(checkout) else path)
+    for name in names if variant is not None else ():
+        drawn = checks(name).variant(variant).numbers.items()
+        print(f"{name}, variant {variant}: {', '.join(f'{number} = {value}' for number, value in drawn)}")
