@@ -10,7 +10,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from unicodedata import normalize
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import jsonschema
 import numpy as np
@@ -143,6 +143,7 @@ def test_a_usual_name_is_kept_and_another_keeps_its_digits():
 def test_every_student_has_a_page_to_which_the_report_leads(section):
     results, folder = section
     links = {value for tag, name, value in Page((folder / "report.html").read_text(encoding="utf-8")).attributes if name == "href" and "/" in value}
+    assert all(link == quote(unquote(link)) for link in links)
     assert {unquote(link) for link in links} == {f"feedback/{path.name}" for path in (folder / "feedback").iterdir()}
     assert len(links) == len(results) == len([*(folder / "gradescope").iterdir()])
 
@@ -252,7 +253,7 @@ def test_feedback_says_what_is_right_and_then_the_hint_and_then_the_numbers():
 
 @pytest.mark.parametrize("statuses, words", [
     ("missing missing", "write e0, 10 points"), ("missing wrong", "e1, 10 points, gives an answer already"),
-    ("missing died error", "e2, 10 points, is written already"),
+    ("error wrong", "e1, 10 points, gives an answer already"), ("missing died error", "e2, 10 points, is written already"),
     ("ok ok", "nothing is left to do"), ("ok wrong", "What to do next: e1"), ("unreadable", "it is empty. What to do: open it in Jupyter")])
 def test_everybody_is_told_what_to_do_next(statuses, words):
     marks = tuple(Mark(f"e{i}", 10, status, "hint") for i, status in enumerate(statuses.split()))

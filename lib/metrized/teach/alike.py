@@ -101,6 +101,8 @@ def _form(x, scope: ChainMap, numbers):
     head, outside = [type(x).__name__], []
     if type(x) in NAMES:
         head.append(_number(getattr(x, NAMES[type(x)]), scope, numbers))
+    if isinstance(x, (ast.Global, ast.Nonlocal)):
+        return head + [_number(name, scope, numbers) for name in x.names]
     if isinstance(x, (*FUNCTIONS, *COMPREHENSIONS)):
         outside = _form(_taken(x), scope, numbers)
         scope = scope.new_child(_fresh(ast.iter_child_nodes(x)))
