@@ -19,6 +19,7 @@ import typer
 
 from ..check import Checker, Exercise, Raised, Report, check
 from ..sweeps import sweep
+from . import report
 from .release import release, root
 from .results import STATUSES, Mark, Result, in_order
 from .sandbox import PACKAGE, Limits, Sandbox, Stopped, Worker, best, stage
@@ -267,15 +268,13 @@ def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw
     network. `--container` is the strongest wall. Without either there are limits and a fence within Python, which stops accidents and idle
     cheating and is no security boundary: do not grade strangers so.
     """
-    from . import report
-
     checkout = root(Path.cwd())
-    load(homework, checkout, variant)
+    checker = load(homework, checkout, variant)[1]
     if not submissions.exists():
         raise ValueError(f"{submissions} does not exist; give the folder with the submissions")
     out = (out or submissions.with_name(f"{submissions.stem if submissions.is_file() else submissions.resolve().name}-graded")).resolve()
     if fresh:
-        for part in (out / "results", out / "run.json"):
+        for part in (out / "results", out / "feedback", out / "gradescope", out / "run.json"):
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="metrized-") as temporary:
         folder = extract(submissions, out / "submissions") if submissions.is_file() else submissions.resolve()
@@ -291,7 +290,9 @@ def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw
         except KeyboardInterrupt:
             typer.echo("\ninterrupted; what is graded is kept, and the same command goes on from there", err=True)
             raise typer.Exit(130) from None
-    report.write(results, out, sandbox.protections(), gradescope)
+    published = read(checkout / "solutions" / f"{homework}.ipynb")
+    solution = {name: source for name in checker.exercises for source in published if defines(source, name)}
+    report.write(results, out, sandbox.protections(), gradescope, solution)
     counts = Counter(result.status for result in results)
     typer.echo(", ".join(f"{counts[status]} {status}" for status in STATUSES if counts[status]))
     typer.echo(f"{out}: grades.csv, report.html, feedback/")
