@@ -57,7 +57,8 @@ class Attempt:
         """How cells ended that did not come back."""
         self.raised: dict[int, Raised] = {}
         self.worker: Worker | None = None
-        self.end = time.monotonic() + PATIENCE * sandbox.limits.seconds
+        self.begun = time.monotonic()
+        self.end = self.begun + PATIENCE * sandbox.limits.seconds
 
     def __enter__(self):
         return self
@@ -75,11 +76,10 @@ class Attempt:
 
     def mark(self, exercise: Exercise, seed: int) -> Mark:
         """The mark of one exercise."""
-        begin = time.monotonic()
         places = [i for i, source in self.cells.items() if defines(source, exercise.name)]
         status, hint, details = self._judged(exercise, seed, places)
         code = self.cells[places[-1]] if places else ""
-        return Mark(exercise.name, exercise.points, status, hint, details, code, round(time.monotonic() - begin, 3))
+        return Mark(exercise.name, exercise.points, status, hint, details, code, round(time.monotonic() - self.begun, 3))
 
     def _judged(self, exercise: Exercise, seed: int, places: list[int]) -> tuple[str, str, str]:
         """Status, hint and details."""
@@ -105,6 +105,7 @@ class Attempt:
             if time.monotonic() > self.end:
                 raise Stopped("timeout")
             self._start()
+        self.begun = time.monotonic()
         found = self.worker.ask(self.sandbox.limits.seconds, do="names", names=[name]).get("names")
         if not isinstance(found, dict) or name not in found:
             return None
