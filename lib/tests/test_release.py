@@ -158,8 +158,8 @@ UNMARKED = "\n".join(line for line in LINF.splitlines() if line.strip() not in (
 
 
 @pytest.mark.parametrize("source", [
-    UNMARKED, "class linf_step:\n    size = 1", f"{UNMARKED}\n\n\ndef other():\n    {BEGIN}\n    {END}", f"{UNMARKED}\n{LINF}",
-    f"{LINF}\n\n\n{UNMARKED}"])
+    UNMARKED, f"{UNMARKED}\n    raise StopIteration", "class linf_step:\n    size = 1", f"{UNMARKED}\n{LINF}", f"{LINF}\n\n\n{UNMARKED}",
+    f"{UNMARKED}\n\n\ndef other():\n    {BEGIN}\n    {END}"])
 def test_exercises_without_a_solution(source):
     refused(CODE, "no solution of `linf_step`", source=source)
 
@@ -231,6 +231,14 @@ def test_every_number_matters_where_it_stands_and_nowhere_else(hw, name, other):
             assert report.status == "wrong" and report.hint in {m.hint for m in exercise.misconceptions}
 
 
+@pytest.mark.parametrize("hw, name, other", SINGLE)
+def test_students_are_told_every_number(hw, name, other):
+    questions = lambda cells: ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown" and not cell["metadata"].get("tags")]
+    published, exchanged = (questions(with_numbers(hw, CHECKERS[hw].at(**numbers).numbers)) for numbers in ({}, {name: other}))
+    first = lambda number: str(number[0] if isinstance(number, tuple) else number)
+    assert any(first(other) in told and told != before for told, before in zip(exchanged, published, strict=True))
+
+
 def drawn_together(exercise, every_pair: bool) -> list[dict]:
     """Choices of all numbers of an exercise: each alternative once, or each with each."""
     names, choices = zip(*((name, those[1:]) for name, those in exercise.numbers.items()), strict=True)
@@ -247,8 +255,15 @@ def test_misconceptions_get_their_hint_in_every_variant(hw, name, seed):
         for misconception in exercise.misconceptions:
             report = check(exercise, misconception.wrong, seed)
             assert report.status == "wrong" and report.hint == misconception.hint, (drawn, report)
-        for law in (*exercise.laws, *exercise.laws_of_a_right_answer):
-            assert "{" not in law.hint
+        parts = (*exercise.misconceptions, *exercise.laws, *exercise.laws_of_a_right_answer)
+        assert not any("{" in hint for hint in (exercise.on_error, *(part.hint for part in parts)))
+
+
+@pytest.mark.parametrize("heat", CHECKERS["hw6"].alternatives["heat"])
+def test_instances_are_made_for_the_number(heat, rng):
+    """Homework 6 says how large logits are, whatever they are multiplied by."""
+    draw = CHECKERS["hw6"].at(heat=heat).exercises["attention_row"].inputs
+    assert 900 < max(abs(heat * K @ q / len(q)).max() for q, blocks in (draw(rng) for _ in range(20)) for K, _ in blocks) < 920
 
 
 @pytest.mark.parametrize("hw", MASTERS)
@@ -262,9 +277,9 @@ def test_the_solutions_of_a_variant_pass_its_checks(hw, seed):
 
 @pytest.mark.parametrize("hw", MASTERS)
 def test_a_variant_names_itself_and_asks_its_own_checks(hw):
-    published, variant = (["".join(cell["source"]) for cell in json.loads(released(hw, seed))["cells"]] for seed in (None, 7))
-    assert variant[0].partition("\n")[0] == published[0].partition("\n")[0] + " (variant 7)"
-    assert f"from metrized.check.{hw} import check\ncheck = check.variant(7)" in variant
+    published, variant = (["".join(cell["source"]) for cell in json.loads(released(hw, seed))["cells"]] for seed in (None, 2027))
+    assert variant[0].partition("\n")[0] == published[0].partition("\n")[0] + " (variant 2027)"
+    assert f"from metrized.check.{hw} import check\ncheck = check.variant(2027)" in variant
     assert "Open in Colab" in published[0] and "colab" not in "\n".join(variant)
     assert sum(a != b for a, b in zip(published, variant, strict=True)) >= 4
 
@@ -285,7 +300,7 @@ def test_variants_that_do_not_fit_are_refused_before_anybody_asks_for_one(texts,
 
 
 def test_replacements_do_not_meet():
-    assert release.exchange("b, A b and A", {"b": "A", "A b": "{n} b"}, {"n": 3}, "") == "A, 3 b and A"
+    assert release.exchange("b, A b and A", {"b": "A", "A": "b", "A b": "{n} b"}, {"n": 3}, "") == "A, 3 b and b"
     assert release.exchange("as it is {n}", {}, {"n": 3}, "") == "as it is {n}"
 
 
