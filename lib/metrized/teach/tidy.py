@@ -9,12 +9,12 @@ import typer
 
 from .release import METADATA, dump, root
 
-KEPT = ("tags", "variant")
+KEPT = ("tags", "variant", "slideshow")
 """What the metadata of a cell may say."""
 
 
 def tidy(notebook: dict, name: str) -> dict:
-    """A notebook, parsed JSON, without outputs, counts, widget states and foreign metadata; cells are called name-000, name-001, ..., or what they were."""
+    """A notebook, parsed JSON, without outputs, counts, widget states and foreign metadata; cells without a good name get name-000, name-001, ..."""
     taken, ids = set(), []
     for cell in notebook["cells"]:
         old = cell.get("id", "")
@@ -33,7 +33,7 @@ def _tidy(cell: dict, name: str) -> dict:
     return {"cell_type": cell["cell_type"], "id": name, "metadata": kept, "source": source, **run, **pictures}
 
 
-def command(files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="all of lectures/ and solutions/ unless given")] = None) -> None:
+def command(files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="all lectures and solutions unless given")] = None) -> None:
     """Clean notebooks for a commit: outputs, counts, widget states and editors' metadata go, and new cells get names that stay.
 
     The same notebook always gives the same bytes, so a diff shows what was written and nothing else. Those of homework/ come from `metrized release`.
