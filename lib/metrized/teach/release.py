@@ -131,18 +131,20 @@ def vary(solution: dict, name: str, seed: int | None) -> dict:
     cells, ours = [], f"from {module} import check"
     for number, cell in enumerate(solution["cells"], 1):
         exchanged = exchange(_source(cell), cell["metadata"].get("variant", {}), numbers, f"{name}, cell {number}")
-        source = _source(cell) if seed is None else exchanged
-        if seed is not None and cell["cell_type"] == "markdown":
-            source = re.sub(r"\A# .*", rf"\g<0> (variant {seed})", source)
-            source = re.sub(r"^\[!\[Open in Colab\].*\n+", "", source, flags=re.M)  # it leads to the published numbers
-        if seed is not None and cell["cell_type"] == "code":
-            source = re.sub(rf"^{re.escape(ours)}$", rf"\g<0>\ncheck = check.variant({seed})", source, flags=re.M)
+        source = _source(cell) if seed is None else _signed(exchanged, cell["cell_type"], ours, seed)
         metadata = {key: value for key, value in cell["metadata"].items() if key == "tags"}
         blank = {"outputs": [], "execution_count": None} if cell["cell_type"] == "code" else {}
         cells.append({**cell, **blank, "metadata": metadata, "source": source.splitlines(keepends=True)})
     if not any(ours in map(str.rstrip, cell["source"]) for cell in cells):
         raise Refused(f"{name}: no cell has the line `{ours}`")
     return {"cells": cells, "metadata": METADATA, "nbformat": solution["nbformat"], "nbformat_minor": solution["nbformat_minor"]}
+
+
+def _signed(source: str, kind: str, ours: str, seed: int) -> str:
+    """A cell of a variant: its title says so, its checks are the variant's, and no link leads to the published numbers."""
+    if kind == "code":
+        return re.sub(rf"^{re.escape(ours)}[ \t]*$", rf"{ours}\ncheck = check.variant({seed})", source, flags=re.M)
+    return re.sub(r"^\[!\[Open in Colab\].*\n+", "", re.sub(r"\A# .*", rf"\g<0> (variant {seed})", source), flags=re.M)
 
 
 def exchange(source: str, texts: Mapping[str, str], numbers: Mapping, where: str) -> str:
