@@ -382,7 +382,7 @@ STYLES = {
     "stdout gone": Entry(notebook(first=["import sys\ndel sys.stdout, sys.stderr\nsys.stdin = None"])),
     "standard descriptors closed": Entry(notebook(first=["import os\nfor fd in (0, 1, 2):\n    os.close(fd)"])),
     "ten million characters": Entry(notebook({"linf_step": define(
-        "linf_step", f"print('x' * 10 ** 7)\nreturn {RIGHT['linf_step']}")}, first=["for _ in range(100):\n    print('x' * 10 ** 5)"]), quick=True),
+        "linf_step", f"print('x' * 10 ** 7)\nreturn {RIGHT['linf_step']}")}, first=["for _ in range(100):\n    print('x' * 10 ** 5)"])),
     "ten million bytes": Entry(notebook({"linf_step": define("linf_step", f"""
         import os
         for fd in (1, 2):
@@ -552,7 +552,7 @@ EXCEPTIONS = tidy("""
 
 ERRORS = {
     "a syntax error": Entry(notebook({"linf_step": define("linf_step", "return -abs(g.sum( / sharpness")}), {"linf_step": "error"},
-                            says=("SyntaxError",), quick=True),
+                            says=("SyntaxError",)),
     "a comma of prose": Entry(notebook({"linf_step": define("linf_step", "return “x”")}), {"linf_step": "error"}, says=("SyntaxError",)),
     "an indentation error": Entry(notebook({"linf_step": HEADS["linf_step"] + "\nreturn 0"}), {"linf_step": "error"}, says=("IndentationError",)),
     "a zero byte": Entry(notebook({"linf_step": define("linf_step", "return 0\0")}), {"linf_step": "error"}),
@@ -750,7 +750,7 @@ SHARE = {
                                           [LIFT], "error timeout died", walled=True),
     "threads": ends("linf_step", "import threading\nfor _ in range(300):\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
                     status="error timeout died"),
-    "10 GB": ends("linf_step", "allocate()", [ALLOCATE], "error died", says=("emory",), quick=True),
+    "10 GB": ends("linf_step", "allocate()", [ALLOCATE], "error died", says=("emory",)),
     "10 GB in a cell": Entry(notebook(first=[ALLOCATE, "hoard = allocate()"])),
     "10 GB at once": ends("linf_step", "np.empty(10 ** 10, dtype='u1')", status="error died", says=("emory",)),
     "threads left over": Entry(notebook(first=[
@@ -989,12 +989,18 @@ THEFTS = {
 SEND_INSTEAD = tidy("""
     import gc
 
-    def send_instead(frame):
-        "Whatever is to be sent to the grader from here on, this goes."
-        for kind in gc.get_objects():
-            if isinstance(kind, type) and "send" in vars(kind) and "receive" in vars(kind):
-                honest = kind.send
-                kind.send = lambda self, told: honest(self, frame)
+    def send_instead(frame, times=10 ** 9):
+        "Whatever is to be sent to the grader from here on, so many times, this goes."
+        kind = next(kind for kind in gc.get_objects() if isinstance(kind, type) and "send" in vars(kind) and "receive" in vars(kind))
+        honest, left = kind.send, [times]
+
+        def send(self, told):
+            left[0] -= 1
+            if left[0] <= 0:
+                kind.send = honest
+            honest(self, frame)
+
+        kind.send = send
     """)
 ASK_FOR_EVER = tidy("""
     import gc
@@ -1124,12 +1130,20 @@ ATEXIT = tidy("""
     sys.excepthook = sys.unraisablehook = threading.excepthook = lambda *_: last_word()
     """)
 
+
+def forger(frames: list[str]) -> Entry:
+    """An exercise after the other answers with a frame of its own, once, and is wrong afterwards."""
+    named = dict(zip(POINTS, frames, strict=False))
+    return Entry(notebook({name: define(name, f"send_instead({frame}, 1)") for name, frame in named.items()}, first=[SEND_INSTEAD]),
+                 dict.fromkeys(named, NEVER_OK))
+
+
 # Answers of the right form and the wrong numbers six times; and from then on, when laws are held against them, columns beside rows, whose differences
-# are 64 million numbers, and a matrix of which the singular values take a while.
+# are 121 million numbers, and a matrix of which the singular values take a while.
 BURDEN = tidy("""
     import itertools
     decreases, norms = itertools.count(), itertools.count()
-    shapes = itertools.cycle([(8000, 1), (1, 8000)])
+    shapes = itertools.cycle([(11_000, 1), (1, 11_000)])
 
     def linf_decrease(g, sharpness):
         return -np.pi if next(decreases) < 6 else np.zeros(next(shapes))
@@ -1171,10 +1185,10 @@ PATCHES = {
                                           {"linf_step": "timeout died error"}, seconds=30),
     "a burden on the laws": Entry(notebook({"linf_decrease": BURDEN, "spectral": [""]}), dict.fromkeys(("linf_decrease", "spectral"), NEVER_OK),
                                   seconds=30),
-    **{f"forged when called: {name}": Entry(notebook({"linf_step": define("linf_step", f"send_instead({frame})")}, first=[SEND_INSTEAD]),
-                                            {"linf_step": NEVER_OK}, ANYTHING) for name, frame in FORGED.items()},
-    **{f"forged in a cell: {name}": cheat(SEND_INSTEAD, f"send_instead({FORGED[name]})", status=NEVER_OK, others=ANYTHING)
-       for name in ("a number", "no list of names", "keywords for names", "an exception that is a number", "a question")},
+    **{f"forged answers {i}": forger([*FORGED.values()][12 * i:12 * i + 12]) for i in range(3)},
+    **{f"forged from a cell on: {name}": cheat(SEND_INSTEAD, f"send_instead({FORGED[name]})", status=NEVER_OK, others=ANYTHING)
+       for name in ("nothing", "a number", "no list of names", "keywords for names", "an exception that is a number", "half of a character",
+                    "a question")},
 }
 
 
@@ -1257,7 +1271,7 @@ FILES = {
     "null": unreadable(b"null", "notebook"),
     "some JSON": unreadable(b'{"name": "hw4", "version": 1}', "notebook"),
     "cells of numbers": unreadable(b'{"cells": [1, null, "x"]}', "notebook"),
-    "cells of nothing": unreadable(b'{"cells": null}', "notebook"),
+    "cells of nothing": unreadable({"cells": None, "metadata": {}}, "notebook"),
     "cells without source": Entry(b'{"cells": [{"cell_type": "code"}, {"cell_type": "code", "source": ["x = 1"]}]}', {}, "missing unreadable"),
     "sources of numbers": unreadable(b'{"cells": [{"cell_type": "code", "source": [1, 2]}]}', "notebook"),
     "a deep nest": unreadable(b"[" * 100_000 + b"]" * 100_000),
