@@ -20,7 +20,7 @@ import typer
 from ..check import Checker, Exercise, Raised, Report, check
 from ..sweeps import sweep
 from . import report
-from .release import release, root
+from .release import master, release, root
 from .results import STATUSES, Mark, Result, in_order
 from .sandbox import PACKAGE, Limits, Sandbox, Stopped, Worker, best, stage
 from .submissions import Homework, Unreadable, defines, extract, find, read
@@ -182,15 +182,10 @@ def _change(argument, now) -> None:
 # The whole section
 
 
-def load(name: str, folder: Path, variant: int | None = None) -> tuple[Homework, Checker]:
+def load(name: str, checkout: Path, variant: int | None = None) -> tuple[Homework, Checker]:
     """A homework as released, and its checks. Raises ValueError where there is none of this name."""
-    path = folder / "solutions" / f"{name}.ipynb"
-    if not path.is_file():
-        there = ", ".join(sorted(p.stem for p in path.parent.glob("hw*.ipynb")))
-        raise ValueError(f"there is no homework {name!r}; there are {there}")
+    notebook = release(master(checkout, name), name, variant)
     checker = importlib.import_module(f"metrized.check.{name}").check
-    solution = json.loads(path.read_text(encoding="utf-8"))
-    notebook = release(solution, path.name) if variant is None else release(solution, path.name, variant)
     cells = tuple("".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code")
     return Homework(cells, tuple(checker.exercises)), checker if variant is None else checker.variant(variant)
 
