@@ -4,6 +4,7 @@ from importlib import import_module
 from pathlib import Path
 
 from metrized.examples import timeline, width
+from metrized.teach.retarget import present
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -21,7 +22,7 @@ def test_tables_list_every_notebook():
     for folder in ("lectures", "homework"):
         for path in (ROOT / folder).glob("*.ipynb"):
             link = f"{folder}/{path.name}"
-            assert f"]({link})" in README and f"/blob/main/{link})" in README
+            assert f"]({link})" in README and f"]({present(ROOT).colab(link)})" in README
 
 
 def test_links_inside_the_checkout_lead_somewhere():

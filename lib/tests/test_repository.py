@@ -108,9 +108,9 @@ def commands() -> dict[str, set[str]]:
 def spans(page: str) -> list[str]:
     """What a page sets as code: spans, and the lines of blocks without their comments."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
-    lines = [re.sub(r"\s+# .*", "", line) for block in blocks for line in block.splitlines()]
-    return lines + re.findall(r"`([^`]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+    blocks = re.findall(r"^ *```\n(.*?)^ *```", text, re.M | re.S)
+    lines = [re.sub(r"\s+# .*", "", line.strip()) for block in blocks for line in block.splitlines()]
+    return lines + re.findall(r"`([^`]+)`", re.sub(r"^ *```.*?^ *```", "", text, flags=re.M | re.S))
 
 
 @cache
