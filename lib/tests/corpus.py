@@ -1,8 +1,8 @@
 """Submissions to homework 4 as a section might hand them in: right, wrong, untidy, broken and hostile, each with what grading must find in it.
 
-They are safe where a grader fails to hold them. Loops and sleeps end after a minute, a bomb of processes after 200 of them and ten seconds, a bomb
-of threads after 300. What allocates touches little of it, what kills its parent first sees that this is not the machine's own process 1, what writes
-outside of its folder makes an empty file called STRAY, and what fills the disk stops at 1.5 GB.
+They are safe where a grader fails to hold them. Loops and sleeps end after a minute; bombs of processes and threads stop at a hundred, and a fork
+after ten seconds. What allocates touches little of it, what kills its parent first sees that this is not the machine's own process 1, what writes
+outside of its folder makes an empty file called STRAY, or stays among the run's temporary files; what fills the disk stops at 1.5 GB and removes it.
 """
 import copy
 import json
@@ -697,32 +697,51 @@ BOMB = tidy("""
     import os, time
 
     def bomb():
-        "Two hundred processes at the most, and ten seconds."
+        "A hundred processes at the most, and ten seconds."
         end, count = time.monotonic() + 10, 0
-        while count < 200:
+        while count < 100:
             if os.fork() == 0:
                 time.sleep(max(0, end - time.monotonic()))
                 os._exit(0)
             count += 1
-        raise SystemExit(f"nothing held {count} processes")
+
+    bombs = [bomb]
     """)
 ALLOCATE = tidy("""
     def allocate():
         "Ten GB asked for, and none of them touched."
         return [np.empty(12_500_000) for _ in range(100)]
     """)
+SWARM = tidy(f"""
+    import subprocess
+
+    def swarm():
+        for _ in range(100):
+            subprocess.Popen(["sleep", "{LEFT_OVER}"])
+
+    bombs = [swarm]
+    """)
+EXPLODE = "while bombs:\n    bombs.pop()()"
+"""Once, so that a second call does not take what time is left."""
 LEAVE = tidy(f"""
     import subprocess, sys, types
     subprocess.sys = types.SimpleNamespace(**{{**vars(sys), "audit": lambda *_: None}})
     left = [subprocess.Popen(["sleep", "{LEFT_OVER}"], start_new_session=True) for _ in range(3)]
     """)
 FILL = tidy("""
+    import os
+
     def fill(count, size, folder=".", chunk=b"x" * 2 ** 20):
-        "So many files of so many MiB, 1.5 GB at the most."
-        for i in range(min(count, 1500 // size)):
-            with open(f"{folder}/filler-{i}", "wb", buffering=0) as opened:
-                for _ in range(size):
-                    opened.write(chunk)
+        "So many files of so many MiB, 1.5 GB at the most, which are removed again."
+        names = [f"{folder}/filler-{i}" for i in range(min(count, 1500 // size))]
+        try:
+            for name in names:
+                with open(name, "wb", buffering=0) as opened:
+                    for _ in range(size):
+                        opened.write(chunk)
+        finally:
+            for name in filter(os.path.exists, names):
+                os.remove(name)
     """)
 BURROW = tidy("""
     import os
@@ -737,18 +756,16 @@ BURROW = tidy("""
     """)
 
 SHARE = {
-    "a fork bomb": ends("linf_step", "bomb()", [BOMB], "error timeout died", quick=True),
-    "a fork bomb beyond the fence": ends("linf_step", "bomb()", [LIFT, BOMB], "error timeout died", walled=True),
-    "a fork bomb in a cell": Entry(notebook(first=[LIFT, BOMB, "bomb()"]), walled=True),
+    "a fork bomb": ends("linf_step", EXPLODE, [BOMB], "error timeout died", quick=True),
+    "a fork bomb beyond the fence": ends("linf_step", EXPLODE, [LIFT, BOMB], "error timeout died", walled=True),
+    "a fork bomb in a cell": Entry(notebook(first=[LIFT, BOMB, EXPLODE]), walled=True),
     "multiprocessing": ends("linf_step", "import multiprocessing\nwith multiprocessing.Pool(100) as pool:\n    pool.map(abs, range(99))",
                             status="error timeout died"),
     "multiprocessing beyond the fence": ends("linf_step", "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(100) as pool:\n"
                                              "    pool.map(abs, range(99))", [LIFT], "error timeout died", walled=True),
-    "subprocesses": ends("linf_step", f"import subprocess\nfor _ in range(200):\n    subprocess.Popen(['sleep', '{LEFT_OVER}'])",
-                         status="error timeout died"),
-    "subprocesses beyond the fence": ends("linf_step", f"import subprocess\nfor _ in range(200):\n    subprocess.Popen(['sleep', '{LEFT_OVER}'])",
-                                          [LIFT], "error timeout died", walled=True),
-    "threads": ends("linf_step", "import threading\nfor _ in range(300):\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
+    "subprocesses": ends("linf_step", EXPLODE, [SWARM], "error timeout died"),
+    "subprocesses beyond the fence": ends("linf_step", EXPLODE, [LIFT, SWARM], "error timeout died", walled=True),
+    "threads": ends("linf_step", "import threading\nfor _ in range(100):\n    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
                     status="error timeout died"),
     "10 GB": ends("linf_step", "allocate()", [ALLOCATE], "error died", says=("emory",)),
     "10 GB in a cell": Entry(notebook(first=[ALLOCATE, "hoard = allocate()"])),
@@ -1107,7 +1124,7 @@ TRACED = tidy("""
     """)
 POISON = tidy("""
     import os, sys
-    for folder in {".", "..", os.environ.get("HOME", "."), *sys.path}:
+    for folder in {".", "..", *(place for place in sys.path if place.startswith("@TEMPORARY@"))}:
         for name in ("numpy.py", "json.py", "worker.py", "sitecustomize.py", "usercustomize.py", "metrized.py"):
             try:
                 with open(os.path.join(folder, name), "x") as opened:
