@@ -1,7 +1,7 @@
 """The website of the course: every lecture as it runs today, the homeworks, the timeline, and every claim with its value.
 
-Three steps, each with a folder of its own: lectures are executed (executed/, where each is kept until it or the library changes), pages are written
-for Sphinx (source/), and Sphinx makes the site (html/). Whatever a page needs lies in html/; nothing is fetched from elsewhere.
+Three steps, each with a folder of its own: lectures are run (executed/, where each is kept until its code or the library changes), pages are written
+for Sphinx (source/, which stays only where Sphinx finds a fault), and Sphinx makes the site (html/). Whatever a page needs lies in html/.
 """
 import hashlib
 import os
@@ -36,6 +36,7 @@ OTHERS = {Path("lib/metrized/teach/instructors.md"): ("For instructors", "instru
 """What is neither a notebook nor the README: what the navigation calls it, and its page."""
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts", "a11y", "sre")
 """What pages need of MathJax: TeX to HTML, its fonts, and what it loads for those who listen."""
+SCRATCH = ("source", "doctrees", "jupyter_execute")
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -56,9 +57,13 @@ def library(*without: str) -> str:
     return digest.hexdigest()
 
 
-def execute(text: str, library: str) -> dict:
-    """A notebook, run in an empty folder: {"notebook": its text}. `library`: what it runs on. Raises NotebookFailed, which names the cell."""
-    notebook, begun = nbformat.reads(text, 4), []
+def execute(code: list[str | None], library: str) -> dict:
+    """{"outputs": those of each cell}, run in an empty folder. `code`: the cells, None for text. Raises NotebookFailed, which names the cell.
+
+    `library` says what it runs on, and takes part only in the name under which the result is kept.
+    """
+    new = nbformat.v4
+    notebook, begun = new.new_notebook(cells=[new.new_markdown_cell() if source is None else new.new_code_cell(source) for source in code]), []
     client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
                             on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1))
     with TemporaryDirectory() as folder:
@@ -67,19 +72,22 @@ def execute(text: str, library: str) -> dict:
         except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
             what = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}".splitlines()[0]
             raise NotebookFailed(f"cell {begun[-1]} fails with {what}") from error
-    return {"notebook": nbformat.writes(notebook)}
+    return {"outputs": [cell.get("outputs", []) for cell in notebook.cells]}
 
 
-def executed(checkout: Path, files: list[Path], cache: Path, jobs: int) -> dict[Path, NotebookNode]:
-    """Notebooks of a checkout, run now or, where neither they nor the library have changed since, before. Raises NotebookFailed for all that fail."""
-    files = files[::-1]  # the long ones are at the end: begin there
-    texts = [(checkout / file).read_text(encoding="utf-8") for file in files]
+def executed(notebooks: dict[Path, NotebookNode], cache: Path, jobs: int) -> None:
+    """Give notebooks their outputs: run now or, where neither code nor library changed since, before. Raises NotebookFailed for all that fail."""
+    files = [*notebooks][::-1]  # the long ones are at the end: begin there
+    codes = [[cell.source if cell.cell_type == "code" else None for cell in notebooks[file].cells] for file in files]
     plain, checking = library("teach", "check"), library("teach")
-    points = [{"text": text, "library": checking if "metrized.check" in text else plain} for text in texts]
+    points = [{"code": code, "library": checking if any("metrized.check" in (source or "") for source in code) else plain} for code in codes]
     rows = sweep(execute, points, cache=cache, jobs=min(jobs, len(points)), progress="lectures")
     if failed := [f"{file.as_posix()}, {row['error'].partition(': ')[2]}" for file, row in zip(files, rows, strict=True) if "error" in row]:
         raise NotebookFailed("; ".join(failed[::-1]))
-    return {file: nbformat.reads(row["notebook"], 4) for file, row in zip(files, rows, strict=True)}
+    for file, row in zip(files, rows, strict=True):
+        for cell, outputs in zip(notebooks[file].cells, row["outputs"], strict=True):
+            if cell.cell_type == "code":
+                cell.outputs = [nbformat.from_dict(output) for output in outputs]
 
 
 # Pages
@@ -232,7 +240,7 @@ def cleared(out: Path) -> Path:
     """`out`, with nothing of an earlier site left but what has run. Raises FileExistsError where it holds something else."""
     if out.exists() and any(out.iterdir()) and not (out / "executed").is_dir():
         raise FileExistsError(f"{out} holds something that is no site; give the site a folder of its own with --out")
-    for part in ("source", "doctrees", "jupyter_execute", "html"):
+    for part in (*SCRATCH, "html"):
         shutil.rmtree(out / part, ignore_errors=True)
     (out / "executed").mkdir(parents=True, exist_ok=True)
     return out
@@ -247,7 +255,7 @@ def write(checkout: Path, out: Path, lectures: list[Path], jobs: int, run: bool 
     pages = {file: file.as_posix() for file in notebooks} | {file: page for file, (_, page) in others.items()} | {Path("README.md"): "index.md"}
     course = Course(checkout, cleared(out) / "source", pages, present(checkout))
     if run:
-        notebooks |= executed(checkout, lectures + sections["Solutions"], out / "executed", jobs)
+        executed({file: notebooks[file] for file in [*lectures, *sections["Solutions"]]}, out / "executed", jobs)
 
     shutil.copytree(WEBSITE, course.source, ignore=shutil.ignore_patterns("__pycache__"))
     mathjax(course.source / "static")
@@ -275,6 +283,8 @@ def make(course: Course, out: Path, jobs: int) -> None:
             shutil.copy(course.checkout / file, out / "html" / "_sources" / file)
     if wrong := faults(out / "html"):
         raise ValueError("\n".join(["links of the site are at fault", *wrong]))
+    for part in SCRATCH:
+        shutil.rmtree(out / part)
 
 
 def command(out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="where to make it; build/site of the checkout unless given")] = None,
@@ -285,7 +295,7 @@ def command(out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="whe
     """Make the website of the course: lectures that have run, homeworks, all claims with their values, the timeline.
 
     Once it is made it needs nothing from the network: open `html/index.html`, or put `html/` on any web server. A lecture is run again only when
-    it or the library has changed; the first time takes some minutes. A cell that fails is named, and then there is no site.
+    its code or the library has changed; the first time takes some minutes. A cell that fails is named, and then there is no site.
     """
     checkout, jobs = root(Path.cwd()), jobs or os.cpu_count() or 1
     wanted = [path.relative_to(checkout) for path in chosen(checkout / "lectures", lectures or [])]

@@ -24,7 +24,6 @@ html_logo = html_favicon = "static/balls.svg"
 html_static_path = ["static"]
 html_css_files = ["course.css"]
 html_js_files = [("course.js", {"defer": "defer"})]
-html_sourcelink_suffix = ""
 html_use_index = False
 html_theme_options = {
     "use_repository_button": True,
