@@ -3,6 +3,7 @@ import hashlib
 import importlib
 import inspect
 import json
+import keyword
 import os
 import secrets
 import shutil
@@ -23,11 +24,13 @@ from . import report
 from .release import master, release, root
 from .results import STATUSES, Mark, Result, in_order
 from .sandbox import PACKAGE, Limits, Sandbox, Stopped, Worker, best, stage
-from .submissions import Homework, Unreadable, defines, extract, find, read
+from .submissions import Homework, Unreadable, content, defines, extract, files, find, read
 from .worker import unpack
 
 PATIENCE = 20
 """How many times the limit of one cell all cells and exercises of a submission may take together."""
+MOST = 4096
+"""Numbers in an answer. Right ones are far smaller, and laws combine answers with each other, rows with columns too."""
 STATUS = {"passed": "ok", "wrong": "wrong", "error": "error", "empty": "missing"}
 AGAIN = "Asked the same twice, your function gave a right answer and then a wrong one: it must depend on its arguments alone."
 STOPPED = {"timeout": "It did not end within {seconds:g} seconds.",
@@ -109,7 +112,8 @@ class Attempt:
         found = self.worker.ask(self.sandbox.limits.seconds, do="names", names=[name]).get("names")
         if not isinstance(found, dict) or name not in found:
             return None
-        return [word for word in found[name] or [] if isinstance(word, str) and word.isidentifier()]
+        words = found[name] if isinstance(found[name], list) else []
+        return [word for word in words if isinstance(word, str) and word.isidentifier() and not keyword.iskeyword(word)]
 
     def _start(self) -> None:
         """Run the cells in a new process; give it up at one that does not come back, which is then left out."""
@@ -161,13 +165,20 @@ class Attempt:
 def _unpacked(packed) -> object:
     """A value from a worker; what is no value becomes an object without one."""
     try:
-        return unpack(packed)
+        value = unpack(packed)
     except Exception:
-        return type("broken answer", (), {})()
+        return unpack({"other": "broken answer"})
+    return value if _entries(value) <= MOST else unpack({"other": "much too large answer"})
+
+
+def _entries(value) -> int:
+    """How many numbers there are in a value."""
+    return sum(map(_entries, value)) if isinstance(value, (list, tuple)) else np.size(value)
 
 
 def _raised(answer: dict) -> Raised:
-    kinds = [str(kind) for kind in answer["raised"]] or ["Exception"]
+    raised = answer["raised"]
+    kinds = [str(kind) for kind in raised] if raised and isinstance(raised, list) else ["Exception"]
     return Raised(kinds, str(answer.get("message", "")), str(answer.get("where", "")), str(answer.get("lines", "")))
 
 
@@ -233,8 +244,8 @@ def _of(variant: int | None) -> str:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(content(path)).hexdigest()
+    except Unreadable:
         return ""
 
 
@@ -277,6 +288,8 @@ def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw
         found = find(folder)
         if not found:
             raise ValueError(f"there is no .ipynb file in {submissions}")
+        if others := [path.relative_to(folder).as_posix() for path in files(folder) if path not in found.values()]:
+            typer.echo(f"not notebooks, and not graded: {', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''}")
         closed = [PACKAGE / "check", PACKAGE / "teach", checkout / "solutions", folder, out]
         sandbox = best(stage(Path(temporary)), Limits(timeout, memory, processes), closed, container)
         for line in sandbox.protections():

@@ -23,6 +23,7 @@ from .worker import Channel, pack, unpack
 PACKAGE = Path(__file__).resolve().parents[1]
 MODULES = ("numpy", "metrized.lesson", "metrized.live", "metrized.figures", "metrized.data", "IPython.core.inputtransformer2")
 """What every homework uses; imported before the fence goes up."""
+MIB = 2 ** 20
 STAND_IN = '''"""Checks are made by the grader, in another process."""
 
 
@@ -59,7 +60,7 @@ class Limits:
     """MiB of address space a process."""
     processes: int = 64
     file_size: int = 64
-    """MiB of the largest file it may write."""
+    """MiB of the largest file it may write; of all files together it is four times that, where there is bubblewrap or a container."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +94,11 @@ class Sandbox:
         passable = [part for path in above for part in ("--perms", "0755", "--dir", str(path))]  # or they would be as closed as they are outside
         hidden = [part for path in self.closed if any(path.is_relative_to(shown) for shown in self.reads) for part in ("--tmpfs", str(path))]
         private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        return ["bwrap", "--die-with-parent", "--new-session", *(private if _root() else ["--unshare-all"]), "--dev", "/dev", "--proc", "/proc",
-                "--tmpfs", "/tmp", *passable, *shown, *hidden, "--ro-bind", str(self.course), str(self.course), "--bind", str(folder), str(folder),
-                "--chdir", str(folder), *python]
+        room = ["--perms", "0777", "--size", str(4 * self.limits.file_size * MIB), "--tmpfs"]
+        fonts = [part for file in sorted((self.course / "fonts").glob("*")) for part in ("--ro-bind", str(file), str(folder / "fonts" / file.name))]
+        return ["bwrap", "--die-with-parent", "--new-session", *(private if _root() else ["--unshare-all"]), "--dev", "/dev", *room, "/dev/shm",
+                "--proc", "/proc", *room, "/tmp", *passable, *shown, *hidden, "--ro-bind", str(self.course), str(self.course),
+                *room, str(folder), "--perms", "0777", "--dir", str(folder / "fonts"), *fonts, "--chdir", str(folder), *python]
 
     def first(self, folder: Path) -> dict:
         """The first frame: what to import, and the limits and the fence to put up."""
@@ -168,7 +171,7 @@ class Worker:
 
     def __init__(self, sandbox: Sandbox):
         self.sandbox, self.name = sandbox, f"metrized-{secrets.token_hex(8)}"
-        self.home = Path(tempfile.mkdtemp(prefix="metrized-"))
+        self.home = Path(tempfile.mkdtemp(prefix="metrized-", dir=sandbox.course.parent))
         self.folder = self.home / "work"
         shutil.copytree(sandbox.course / "fonts", self.folder / "fonts")
         for path in (self.home, self.folder, self.folder / "fonts") if _root() else ():

@@ -20,8 +20,7 @@ def find(folder: Path) -> dict[str, Path]:
 
     Copies that editors and archives leave behind (.ipynb_checkpoints, __MACOSX) are no submissions.
     """
-    paths = sorted(p for p in folder.rglob("*.ipynb") if not any(part.startswith((".", "__MACOSX")) for part in p.relative_to(folder).parts))
-    paths = [p for p in paths if not p.is_dir()]
+    paths = [path for path in files(folder) if path.suffix.lower() == ".ipynb"]
     tops = [path.relative_to(folder).parts[0] for path in paths]
     names: dict[str, Path] = {}
     for path, top in zip(paths, tops, strict=True):
@@ -33,31 +32,31 @@ def find(folder: Path) -> dict[str, Path]:
     return names
 
 
+def files(folder: Path) -> list[Path]:
+    """All that students may have put there, in order; not what editors and archives leave behind."""
+    left_behind = lambda path: any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+    return sorted(path for path in folder.rglob("*") if not path.is_dir() and not left_behind(path))
+
+
 def _text(name: str) -> str:
     """Text that can be written as UTF-8, whatever bytes or halves of characters it came from."""
     return name.encode("utf-8", "replace").decode()
 
 
 def extract(archive: Path, folder: Path) -> Path:
-    """The notebooks of a zip archive, in a folder. Raises ValueError for a file that is no archive."""
+    """What is in a zip archive, in a folder. Raises ValueError for a file that is no archive, or a locked one."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            packed.extractall(folder, [name for name in packed.namelist() if name.endswith(".ipynb")])
-    except zipfile.BadZipFile:
-        raise ValueError(f"{archive} is no zip archive; give the folder with the submissions, or the archive as the course system made it") from None
+            packed.extractall(folder)
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError):  # the latter two: it wants a password, or is packed in another way
+        raise ValueError(f"{archive} is no zip archive that opens; give the folder with the submissions, or the archive as it came") from None
     return folder
 
 
 def read(path: Path) -> list[str]:
     """The sources of a notebook's code cells. Raises Unreadable for anything else."""
     try:
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise Unreadable("it is a link or no ordinary file; copy the notebook itself into the folder")
-        if path.stat().st_size > LARGEST:
-            raise Unreadable(f"it is larger than {LARGEST >> 20} MiB")
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise Unreadable(f"it cannot be opened: {error.strerror}") from None
+        text = content(path).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise Unreadable("it is not UTF-8 text, as every notebook is") from None
     if not text.strip():
@@ -73,9 +72,21 @@ def read(path: Path) -> list[str]:
         raise Unreadable("it is JSON, but no Jupyter notebook: it has no list of cells") from None
 
 
+def content(path: Path) -> bytes:
+    """What is in an ordinary file of reasonable size. Raises Unreadable for pipes, links, devices, and files that are too large or locked."""
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise Unreadable("it is a link or no ordinary file; copy the notebook itself into the folder")
+        if path.stat().st_size > LARGEST:
+            raise Unreadable(f"it is larger than {LARGEST >> 20} MiB")
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"it cannot be opened: {error.strerror}") from None
+
+
 def defines(source: str, name: str) -> bool:
     """Whether a cell gives this name a value, as far as its text shows (it need not compile)."""
-    return bool(re.search(rf"^(async\s+)?(def|class)\s+{name}\b|^{name}\s*(:[^=]*)?=(?!=)", source, re.M))
+    return bool(re.search(rf"^(async\s+)?(def|class)\s+{name}\b|^{name}[ \t]*(:[^=\n]*)?=(?!=)", source, re.M))
 
 
 @dataclass(frozen=True)
