@@ -30,19 +30,6 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 each_lecture = pytest.mark.parametrize("path", LECTURES, ids=name)
 
 
-@each_lecture
-def test_every_cell_of_a_lecture_says_where_it_goes_on_slides(path):
-    """The title begins, the setup is for nobody, an answer waits for the key after its question, and no formula is for the speaker alone."""
-    notebook = json.loads(path.read_text())["cells"]
-    marks = [c["metadata"]["slideshow"]["slide_type"] for c in notebook]
-    assert marks[0] == "slide" and marks[1] == "skip" and set(marks) <= {"slide", "subslide", "fragment", "-", "skip", "notes"}
-    for mark, cell in zip(marks, notebook, strict=True):
-        source = "".join(cell["source"])
-        assert mark == "slide" or cell["cell_type"] == "code" or not source.startswith("#"), cell["id"]
-        assert mark != "notes" or "$$" not in source, cell["id"]
-        assert mark in ("subslide", "slide") or cell["cell_type"] != "code" or not re.search(r"predict\(|\.score\(", source), cell["id"]
-
-
 @each
 def test_clean_as_committed(path):
     """Valid, without outputs, execution counts or widget state, with cell ids that are unique and do not depend on the day."""

@@ -6,12 +6,12 @@ try:
 except ImportError as error:
     raise SystemExit(f'metrized needs the tools for teaching, and {error.name} is missing: pip install "metrized[teach]"') from error
 
-from . import claims, grade, release, retarget, site, tidy
+from . import claims, grade, release, retarget, site, slides, tidy
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
                   help="Teach a section with Metrized: release homework, grade it, make slides and the website. Run inside a checkout of the course.",
                   epilog="Each command has its page: `metrized grade --help`. The instructors' page of the website plays a whole week through.")
-for module in (release, grade, claims, retarget, tidy, site):
+for module in (release, grade, claims, retarget, tidy, site, slides):
     app.command(module.__name__.rpartition(".")[2])(module.command)
 
 
