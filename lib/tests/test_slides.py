@@ -88,7 +88,8 @@ def test_what_is_listed_is_shown_under_its_heading_and_all_of_it_is_said():
 
 def test_nothing_listed_is_nothing_shown():
     assert [mark for mark, _ in shown(text(OPENING, screen=[]))] == ["notes", "notes"]
-    assert shown(text("A. B.", "notes", ["A."])) == [("notes", "A. B.")] and shown(text("A. B.", "skip")) == []
+    assert shown(text("One. Two.", "notes", ["One."])) == [("notes", "One. Two.")]
+    assert shown(text("One. Two.", "skip")) == []
 
 
 def test_a_break_begins_a_slide_and_a_heading_does_anyway():
@@ -116,6 +117,8 @@ def test_where_nobody_has_chosen_first_sentences_are_shown_as_long_as_there_is_r
 def test_text_taken_apart_and_put_together_is_the_same_text():
     """For all prose of all lectures; a picture from elsewhere is its words, and what is no list is one line a paragraph."""
     plain = lambda source: " ".join(re.sub(r"!\[([^\]]*)\]\([^)]*\)", r"\1", source).split())
+    assert [chunk for _, chunk in chunks("J. Bernoulli asked: why? *So it is.* **And how.** In e.g. this.")] == [
+        "J. Bernoulli asked: why?", "*So it is.*", "**And how.**", "In e.g. this."]
     for source in [*ESSAY, OPENING]:
         parts = chunks(source)
         assert plain(together(parts)) == plain(source) and not any("](https://colab.research.google.com/assets" in chunk for _, chunk in parts)
