@@ -182,7 +182,7 @@ def command(lectures: Annotated[list[str] | None, typer.Argument(metavar="[NN]..
     addresses = ELSEWHERE if cdn else copy(folder / "scripts")
     notebooks = {file: nbformat.read(checkout / file, 4) for file in files}
     if execute:
-        executed(notebooks, checkout / "build" / "executed", jobs or os.cpu_count() or 1)
+        executed(notebooks, checkout / "build" / "site" / "executed", jobs or os.cpu_count() or 1)
     for file, notebook in notebooks.items():
         page = folder / f"{file.stem}.html"
         title = re.match(r"# (.*)|", notebook.cells[0].source)[1] or file.stem
