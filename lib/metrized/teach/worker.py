@@ -19,7 +19,7 @@ import types
 import numpy as np
 
 LARGEST = 2 ** 20
-"""Bytes of one frame; a larger answer is no answer."""
+"""Bytes of a frame from a student; a larger answer is no answer."""
 
 
 def pack(x, handle=None, depth=0):
@@ -96,13 +96,13 @@ class Once:
 class Channel:
     """Frames over two pipes."""
 
-    def __init__(self, reads, writes):
-        self.reads, self.writes = reads, writes
+    def __init__(self, reads, writes, largest=LARGEST):
+        self.reads, self.writes, self.largest = reads, writes, largest
 
     def receive(self):
         """The next frame. Raises EOFError where the other side is gone, ValueError for a frame that is too long or no JSON."""
         size = int.from_bytes(self._exactly(4), "big")
-        if size > LARGEST:
+        if size > self.largest:
             raise ValueError(f"a frame of {size} bytes")
         return json.loads(self._exactly(size))
 
@@ -265,7 +265,7 @@ def fence(readable, closed, own):
 
 
 def main():
-    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"))
+    channel = Channel(os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), largest=2 ** 31)  # the grader is trusted, and cells may be long
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(nothing, standard)
