@@ -13,9 +13,7 @@ from ..data import cache_folder
 REGISTRY = "https://registry.npmjs.org/"
 PACKAGES = {
     "reveal.js": ("reveal.js/-/reveal.js-4.6.1.tgz", "4f4121ef2b8e7e9398bdecd7b3b6ce5e0ee3a2f5af221708eb6c4ce03bcae6be"),
-    "requirejs": ("requirejs/-/requirejs-2.3.7.tgz", "31f3330c978fb28684622fe71165dc946432cf0210b2ea8a1ca0233e70f2737d"),
     "mathjax": ("mathjax/-/mathjax-3.2.2.tgz", "1b9c0a1c44df864e915690558e72adb9cc5203360daefd385084ced3b6c64c09"),
-    "html-manager": ("@jupyter-widgets/html-manager/-/html-manager-1.0.14.tgz", "9d647396585ef74da93f87f645c5dcc14bebf5784192c577f72b199597614e81"),
 }
 """Name: its path in a registry, and the sha256 of the archive."""
 
@@ -34,7 +32,8 @@ def package(name: str) -> Path:
             except Exception as error:  # requests, urllib3, socket, hash, archive and disk errors all mean one thing here
                 raise OSError(f"could not fetch {name} from {registry()} ({type(error).__name__}), which pages without a network need: try "
                               "again with one, or set npm_config_registry to a mirror of npm's registry") from error
-            shutil.move(Path(temporary) / "package", folder)
+            if not folder.exists():  # another process may have been faster
+                shutil.move(Path(temporary) / "package", folder)
     return folder
 
 
