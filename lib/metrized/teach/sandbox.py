@@ -91,7 +91,7 @@ class Sandbox:
             return python
         shown = [part for path in self.reads for part in ("--ro-bind-try", path, path)]
         above = {parent: None for path in (*self.reads, self.course, folder) for parent in reversed(Path(path).parents[:-1])}
-        passable = [part for path in above for part in ("--perms", "0755", "--dir", str(path))]  # or they would be as closed as they are outside
+        passable = [part for path in above for part in ("--perms", "0711", "--dir", str(path))]  # to be passed through, and not to be listed
         hidden = [part for path in self.closed if any(path.is_relative_to(shown) for shown in self.reads) for part in ("--tmpfs", str(path))]
         private = ["--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         room = ["--perms", "0777", "--size", str(4 * self.limits.file_size * MIB), "--tmpfs"]
