@@ -3,7 +3,7 @@ import ast
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "metrized"
-FLOORS = ("arrays vectors linalg", "norms modules", "atoms bonds losses", "compounds objective curvature", "optimizers schedules data noise",
+FLOORS = ("heap arrays vectors linalg", "norms modules", "atoms bonds losses", "compounds objective curvature", "optimizers schedules data noise",
           "train sweeps ledger", "figures live lesson check teach examples")
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
