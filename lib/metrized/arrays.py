@@ -72,7 +72,7 @@ def whole(who: str, name: str, n: int, least: int = 1) -> int:
 
 def transpose(X: Array) -> Array:
     """X with its last two axes exchanged, without a copy."""
-    return namespace(X).swapaxes(X, -1, -2)
+    return X.swapaxes(-1, -2)
 
 
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:

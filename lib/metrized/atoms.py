@@ -18,7 +18,7 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], dtype=np.float3
         X = transpose(X)
     Q, R = np.linalg.qr(X)
     Q = Q * np.sign(np.diagonal(R, axis1=-2, axis2=-1))[..., None, :]
-    return (transpose(Q) if shape[-2] < shape[-1] else Q).astype(dtype)
+    return (transpose(Q) if shape[-2] < shape[-1] else Q).astype(dtype, order="C")
 
 
 def rows(x: Array, W: Array) -> Array:
@@ -49,6 +49,7 @@ class Bilinear(Atom):
 
     def linearize(self, x, w):
         W = self.weight(w)
+        self.agree(x, W, self.shape[-1])
 
         def push(dx, dw):  # dy = B(dx, W) + B(x, dW)
             return add(None if dx is None else self.value(dx, W), None if dw is None else self.value(x, self.weight(dw)))
@@ -57,7 +58,7 @@ class Bilinear(Atom):
             dx, dW = self.transposed(dy, x, W, need_dx)
             return shared(dx, x) if need_dx else None, Covector(dW)
 
-        return self.forward(x, w), push, pull
+        return self.value(x, W), push, pull
 
 
 class Linear(Bilinear):

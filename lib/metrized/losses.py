@@ -43,6 +43,7 @@ class SquareError(Loss):
         error = y - t
         return 0.5 * (error * error).mean(tuple(range(-t.ndim, 0))), error * (1 / t.size), lambda v: v * (1 / t.size)
 
+
 class CrossEntropy(Loss):
     """- mean log softmax(y)_t over all samples, in nats; y: logits [..., n], t: integers [...] from 0 to n - 1."""
 
@@ -62,7 +63,8 @@ class CrossEntropy(Loss):
         logits = y - y.max(-1, keepdims=True)
         p = xp.exp(logits)
         total = p.sum(-1, keepdims=True)
-        p = p / total
-        onehot = t[..., None] == xp.arange(y.shape[-1])
-        loss = (xp.log(total[..., 0]) - (logits * onehot).sum(-1)).mean(tuple(range(-t.ndim, 0)))
-        return loss, c * (p - onehot), lambda v: c * p * (v - (p * v).sum(-1, keepdims=True))
+        p /= total
+        hit = t[..., None] == xp.arange(y.shape[-1])
+        samples = tuple(range(-1 - t.ndim, 0))
+        loss = c * (xp.log(total).sum(samples) - (logits * hit).sum(samples))
+        return loss, c * (p - hit), lambda v: c * p * (v - (p * v).sum(-1, keepdims=True))

@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import add, is_array, is_float, matches, shapes, whole, zeros_like
 from .norms import Largest, Norm, scaled
-from .vectors import Covector, Vector
+from .vectors import Covector, Vector, nest
 
 NO_WEIGHTS = Vector(())
 Push = Callable
@@ -55,7 +55,7 @@ class Module:
         return NO_WEIGHTS
 
     def networks(self, w: Vector) -> int | None:
-        """K where w holds an ensemble of K networks, None where it holds one (or no weights at all)."""
+        """K where w holds an ensemble of K networks, 0 where it holds one, None where it holds no weights at all."""
         return None
 
     def dualize(self, g: Covector, target_norm: float = 1.0) -> Vector:
@@ -141,15 +141,17 @@ class Compound(Module):
         return Vector(tuple(child.project(part) for child, part in zip(self.children, self.parts(w), strict=True)))
 
     def networks(self, w):
-        return next((K for K in (child.networks(part) for child, part in zip(self.children, self.parts(w), strict=True)) if K), None)
+        counts = (child.networks(part) for child, part in zip(self.children, self.parts(w), strict=True))
+        return next((K for K in counts if K is not None), None)
 
     def parts(self, w: Vector) -> tuple[Vector, ...]:
         """The children's weights. Raises TypeError or ValueError where w is no such nest."""
         if not isinstance(w, Vector):
             raise TypeError(f"weights of {self} must be a Vector, got {type(w).__name__}; module.initialize(rng) makes one")
-        if w.is_leaf or len(w) != len(self.children):
+        parts = w.value
+        if not isinstance(parts, tuple) or len(parts) != len(self.children):
             raise ValueError(f"{self} needs weights for {len(self.children)} parts, got {shapes(w.nest())}")
-        return tuple(w)
+        return parts
 
     def _reweigh(self, factor):
         module = copy.copy(self)
@@ -212,7 +214,7 @@ class Compose(Compound):
 
     def _nested(self, dws: Iterator[Covector]) -> Covector:
         """The Covectors of the stages, outermost first, in the nest of the weights."""
-        return Covector(tuple(c._nested(dws) if isinstance(c, Compose) else next(dws) for c in self.children))
+        return nest(Covector, [c._nested(dws) if isinstance(c, Compose) else next(dws) for c in self.children])
 
     def __repr__(self):
         return " @ ".join(f"({c})" if isinstance(c, Compose) and i == 1 else str(c) for i, c in enumerate(self.children))
@@ -258,7 +260,7 @@ class Concatenate(Compound):
                 dx_i, dw_i = pull_i(dy_i, need_dx)
                 dx = add(dx, dx_i)
                 dws.append(dw_i)
-            return dx, Covector(tuple(dws))
+            return dx, nest(Covector, dws)
 
         return y, push, pull
 
@@ -276,19 +278,20 @@ class Atom(Module):
         """The array of w, checked. Raises TypeError or ValueError with the shape that was expected."""
         if not isinstance(w, Vector):
             raise TypeError(f"weights of {self} must be a Vector, got {type(w).__name__}; module.initialize(rng) makes one, Vector(array) wraps one")
-        if not w.is_leaf or tuple(w.array.shape[-len(self.shape):]) != self.shape or w.array.ndim > len(self.shape) + 1:
+        W, axes = w.value, len(self.shape)
+        if isinstance(W, tuple) or W.shape[-axes:] != self.shape or W.ndim > axes + 1:
             raise ValueError(f"{self} needs weights {list(self.shape)}, or [K, ...] for an ensemble, got {shapes(w.nest())}")
-        if not is_float(w.array):
-            raise ValueError(f"weights of {self} must be floating-point numbers, got {w.array.dtype}; convert with .astype(np.float32)")
-        return w.array
+        if not is_float(W):
+            raise ValueError(f"weights of {self} must be floating-point numbers, got {W.dtype}; convert with .astype(np.float32)")
+        return W
 
     def networks(self, w):
         W = self.weight(w)
-        return len(W) if W.ndim > len(self.shape) else None
+        return len(W) if W.ndim > len(self.shape) else 0
 
     def agree(self, x, W, features: int) -> None:
         """Raises ValueError where x [..., features] does not fit the weights W: features, dtype, or the axis of an ensemble."""
-        if not hasattr(x, "shape") or x.ndim == 0 or x.shape[-1] != features:
+        if not hasattr(x, "shape") or x.shape[-1:] != (features,):
             raise ValueError(f"{self} expects x of shape [..., {features}], got {shapes(x)}")
         if x.dtype != W.dtype:
             raise TypeError(f"{self} met x of {x.dtype} and weights of {W.dtype}; cast one, nothing is cast in silence")

@@ -22,6 +22,7 @@ class Objective:
             if z.dtype.kind == "f" and not namespace(z).isfinite(z).all():
                 raise ValueError(f"{name} holds NaN or infinite numbers; clean the data first")
         self.module, self.loss, self.x, self.t = module, loss, x, t
+        self._fits = None  # the shape of the outputs that the targets are known to fit
 
     def __call__(self, w: Vector) -> Array:
         """The loss at w; [K] losses for an ensemble."""
@@ -33,7 +34,9 @@ class Objective:
         if K and (len(y) != K or y.ndim != self.t.ndim + self.loss.axes + 1):
             raise ValueError(f"the weights hold an ensemble of {K} networks and the outputs have shape {shapes(y)}; they need a leading axis {K}, "
                              "and so does x (or 1, x[None], to share it)")
-        self.loss.check(y[0] if K else y, self.t)
+        if (y.shape, y.dtype) != self._fits:
+            self.loss.check(y[0] if K else y, self.t)
+            self._fits = y.shape, y.dtype
         return y
 
     def value_and_grad(self, w: Vector) -> tuple[Array, Covector]:

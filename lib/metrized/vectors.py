@@ -25,7 +25,8 @@ class Tree:
         if isinstance(value, Tree):
             value = _same_kind(type(self), value).value
         elif isinstance(value, (tuple, list)):
-            value = tuple(_same_kind(type(self), v) if isinstance(v, Tree) else type(self)(v) for v in value)
+            kind = type(self)
+            value = tuple([_same_kind(kind, v) if isinstance(v, Tree) else kind(v) for v in value])
         elif not is_array(value):
             raise TypeError(f"{type(self).__name__} needs an array or a tuple of them, got {type(value).__name__}")
         self.value = value
@@ -52,11 +53,12 @@ class Tree:
 
     def map(self, f: Callable[..., Array], *others: Tree) -> Tree:
         """The element of this class with f(array, *other arrays) in every leaf. Raises ValueError where the nests differ."""
-        if self.is_leaf:
-            _need(all(o.is_leaf for o in others), self, others)
-            return type(self)(f(self.value, *(o.value for o in others)))
-        _need(all(not o.is_leaf and len(o.value) == len(self.value) for o in others), self, others)
-        return type(self)(tuple(part.map(f, *(o.value[i] for o in others)) for i, part in enumerate(self.value)))
+        value = self.value
+        for other in others:
+            _agree(self, other)
+        if not isinstance(value, tuple):
+            return type(self)(f(value, *[o.value for o in others]))
+        return nest(type(self), [part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)])
 
     @property
     def size(self) -> int:
@@ -158,6 +160,13 @@ class Covector(Tree):
         return sum(namespace(a).vdot(a, b) for a, b in zip(self.leaves(), self.map(_second, v).leaves(), strict=True))
 
 
+def nest(kind: type, parts: list[Tree]) -> Tree:
+    """The parts, all known to be of this kind, as one nest."""
+    tree = kind.__new__(kind)
+    tree.value = tuple(parts)
+    return tree
+
+
 def _same_kind(kind: type, other: Tree, sign: str = "") -> Tree:
     if isinstance(other, kind):
         return other
@@ -166,9 +175,10 @@ def _same_kind(kind: type, other: Tree, sign: str = "") -> Tree:
     raise TypeError(f"a {kind.__name__} cannot be made of a {type(other).__name__}: weights live in W and gradients in its dual W*; {_MEND}")
 
 
-def _need(holds: bool, tree: Tree, others) -> None:
-    if not holds:
-        raise ValueError(f"{type(tree).__name__}s nest differently: {' and '.join(shapes(t.nest()) for t in (tree, *others))}")
+def _agree(a: Tree, b: Tree) -> None:
+    nests = isinstance(a.value, tuple)
+    if nests != isinstance(b.value, tuple) or nests and len(a.value) != len(b.value):
+        raise ValueError(f"{type(a).__name__}s nest differently: {shapes(a.nest())} and {shapes(b.nest())}")
 
 
 def _shape_check(a: Array, b: Array) -> None:
