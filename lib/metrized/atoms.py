@@ -23,7 +23,7 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...], dtype=np.float3
 
 def rows(x: Array, W: Array) -> Array:
     """x [..., n] as a stack of rows [M, n], or [K, M, n] where the weights W are an ensemble [K, m, n]."""
-    return x.reshape(x.shape[:W.ndim - 2] + (-1, x.shape[-1]))
+    return x if x.ndim == W.ndim else x.reshape(x.shape[:W.ndim - 2] + (-1, x.shape[-1]))
 
 
 def shared(dx: Array, x: Array) -> Array:
@@ -34,7 +34,7 @@ def shared(dx: Array, x: Array) -> Array:
 def apply(x: Array, W: Array) -> Array:
     """x W^T, every row of x [..., n] by the same W [m, n], or network by network for W [K, m, n]."""
     y = rows(x, W) @ transpose(W)
-    return y.reshape(y.shape[:W.ndim - 2] + x.shape[W.ndim - 2:-1] + y.shape[-1:])
+    return y if x.ndim == W.ndim else y.reshape(y.shape[:W.ndim - 2] + x.shape[W.ndim - 2:-1] + y.shape[-1:])
 
 
 class Bilinear(Atom):

@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import add, is_array, is_float, matches, shapes, whole, zeros_like
 from .norms import Largest, Norm, scaled
-from .vectors import Covector, Vector, nest
+from .vectors import Covector, Vector, make
 
 NO_WEIGHTS = Vector(())
 Push = Callable
@@ -214,7 +214,7 @@ class Compose(Compound):
 
     def _nested(self, dws: Iterator[Covector]) -> Covector:
         """The Covectors of the stages, outermost first, in the nest of the weights."""
-        return nest(Covector, [c._nested(dws) if isinstance(c, Compose) else next(dws) for c in self.children])
+        return make(Covector, tuple([c._nested(dws) if isinstance(c, Compose) else next(dws) for c in self.children]))
 
     def __repr__(self):
         return " @ ".join(f"({c})" if isinstance(c, Compose) and i == 1 else str(c) for i, c in enumerate(self.children))
@@ -260,7 +260,7 @@ class Concatenate(Compound):
                 dx_i, dw_i = pull_i(dy_i, need_dx)
                 dx = add(dx, dx_i)
                 dws.append(dw_i)
-            return dx, nest(Covector, dws)
+            return dx, make(Covector, tuple(dws))
 
         return y, push, pull
 

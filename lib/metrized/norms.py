@@ -13,7 +13,7 @@ import numpy as np
 
 from . import linalg
 from .arrays import Array, is_array, is_float, namespace, ratio, shapes, to_numpy, transpose, whole
-from .vectors import Covector, Tree, Vector
+from .vectors import Covector, Tree, Vector, relabel
 
 
 class Norm:
@@ -112,7 +112,7 @@ class Euclidean(Norm):
     def sharp(self, g):
         """The Vector with the entries of g: the one norm under which gradient and steepest descent agree."""
         check(self, g, Covector)
-        return Vector(g.nest()) if isinstance(g, Tree) else g
+        return relabel(Vector, g) if isinstance(g, Tree) else g
 
 
 class RMS(Norm):

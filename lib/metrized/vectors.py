@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from numbers import Real
+from operator import add, sub
 
 from .arrays import Array, is_array, namespace, shapes
 
@@ -58,7 +59,7 @@ class Tree:
             _agree(self, other)
         if not isinstance(value, tuple):
             return type(self)(f(value, *[o.value for o in others]))
-        return nest(type(self), [part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)])
+        return make(type(self), tuple([part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)]))
 
     @property
     def size(self) -> int:
@@ -104,12 +105,12 @@ class Tree:
     def __add__(self, other):
         if not isinstance(other, Tree):
             return NotImplemented
-        return self.map(_add_arrays, _same_kind(type(self), other, "+"))
+        return combine(add, self, _same_kind(type(self), other, "+"))
 
     def __sub__(self, other):
         if not isinstance(other, Tree):
             return NotImplemented
-        return self.map(_subtract_arrays, _same_kind(type(self), other, "-"))
+        return combine(sub, self, _same_kind(type(self), other, "-"))
 
     def __neg__(self):
         return self.map(lambda x: -x)
@@ -157,14 +158,31 @@ class Covector(Tree):
     def __matmul__(self, v: Vector) -> float:
         if not isinstance(v, Vector):
             raise TypeError(f"the pairing is Covector @ Vector, got Covector @ {type(v).__name__}")
-        return sum(namespace(a).vdot(a, b) for a, b in zip(self.leaves(), self.map(_second, v).leaves(), strict=True))
+        return sum(namespace(a).vdot(a, b) for a, b in zip(self.leaves(), combine(lambda a, b: b, self, v).leaves(), strict=True))
 
 
-def nest(kind: type, parts: list[Tree]) -> Tree:
-    """The parts, all known to be of this kind, as one nest."""
+def make(kind: type, value: Array | tuple[Tree, ...]) -> Tree:
+    """An element of this class from an array, or from a tuple of its elements, that need not be looked at again."""
     tree = kind.__new__(kind)
-    tree.value = tuple(parts)
+    tree.value = value
     return tree
+
+
+def relabel(kind: type, tree: Tree) -> Tree:
+    """The same numbers as an element of another class. Only a norm has the right to do this."""
+    value = tree.value
+    return make(kind, tuple([relabel(kind, part) for part in value]) if isinstance(value, tuple) else value)
+
+
+def combine(f: Callable[[Array, Array], Array], a: Tree, b: Tree) -> Tree:
+    """f(array, array) in every leaf of two elements of one class. Raises ValueError where their nests or their shapes differ."""
+    x, y = a.value, b.value
+    _agree(a, b)
+    if isinstance(x, tuple):
+        return make(type(a), tuple([combine(f, part, other) for part, other in zip(x, y, strict=True)]))
+    if x.shape != y.shape:
+        raise ValueError(f"shapes {list(x.shape)} and {list(y.shape)} do not match")
+    return make(type(a), f(x, y))
 
 
 def _same_kind(kind: type, other: Tree, sign: str = "") -> Tree:
@@ -179,26 +197,6 @@ def _agree(a: Tree, b: Tree) -> None:
     nests = isinstance(a.value, tuple)
     if nests != isinstance(b.value, tuple) or nests and len(a.value) != len(b.value):
         raise ValueError(f"{type(a).__name__}s nest differently: {shapes(a.nest())} and {shapes(b.nest())}")
-
-
-def _shape_check(a: Array, b: Array) -> None:
-    if a.shape != b.shape:
-        raise ValueError(f"shapes {list(a.shape)} and {list(b.shape)} do not match")
-
-
-def _add_arrays(a, b):
-    _shape_check(a, b)
-    return a + b
-
-
-def _subtract_arrays(a, b):
-    _shape_check(a, b)
-    return a - b
-
-
-def _second(a, b):
-    _shape_check(a, b)
-    return b
 
 
 def _scalar(c, x: Array):
