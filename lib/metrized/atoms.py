@@ -1,5 +1,5 @@
 """Atoms: the modules that hold weights. Everything about them is declared by hand: value, push, pull, norm and initial weights."""
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import sqrt
 
 import numpy as np
@@ -122,12 +122,20 @@ class Embed(Atom):
         def push(dx, dw):
             return None if dw is None else self.weight(dw)[self._index(x, W)]
 
-        def pull(dy, need_dx=True):  # row i of dW gathers the dy of every place where x = i
-            dW = namespace(W).zeros_like(W)
-            namespace(W).add.at(dW, self._index(x, W), dy)
-            return None, Covector(dW)
+        def pull(dy, need_dx=True):
+            return None, Covector(self.gathered(dy, x, W))
 
         return self.forward(x, w), push, pull
+
+    def gathered(self, dy, x, W):
+        """dW: its row i is the sum of dy over all places where x = i. For few rows a product with one-hot columns beats the scatter."""
+        xp, n = namespace(W), self.shape[0]
+        if n <= 256:
+            hot = x.reshape(x.shape[:W.ndim - 2] + (1, -1)) == xp.arange(n)[:, None]
+            return hot.astype(W.dtype) @ rows(dy, W)
+        dW = xp.zeros_like(W)
+        xp.add.at(dW, self._index(x, W), dy)
+        return dW
 
     def __repr__(self):
         return f"Embed({self.shape[1]}, {self.shape[0]})"
@@ -157,28 +165,48 @@ class Conv2D(Bilinear):
         if x.ndim < 3 + (W.ndim > 4):
             raise ValueError(f"{self} expects x of shape [..., height, width, {features}], got {shapes(x)}")
 
-    def windows(self, x):
-        """For each kernel position (a, b): the slice of the padded x that meets W[a, b]."""
-        height, width = x.shape[-3:-1]
-        return [((a, b), (..., slice(a, a + height), slice(b, b + width), slice(None))) for a, b in np.ndindex(self.shape[:2])]
-
-    def pad(self, x):
-        """x [..., height, width, fan_in] with k - 1 rows and columns of zeros around it."""
-        margin = ((self.shape[0] - 1) // 2, self.shape[0] // 2)
-        return namespace(x).pad(x, [(0, 0)] * (x.ndim - 3) + [margin, margin, (0, 0)])
+    @property
+    def margin(self) -> tuple[int, int]:
+        """Zeros before and after the pixels, so that y has the height and width of x."""
+        return (self.shape[0] - 1) // 2, self.shape[0] // 2
 
     def value(self, x, W):
-        padded = self.pad(x)
-        return sum(apply(padded[window], W[..., a, b, :, :]) for (a, b), window in self.windows(x))
+        return correlate(x, W, self.margin)
 
-    def transposed(self, dy, x, W, need_dx):  # as Linear at every kernel position, gathered where the window came from
-        padded, before = self.pad(x), (self.shape[0] - 1) // 2
-        dW = namespace(W).zeros_like(W)
-        dpadded = namespace(x).zeros(dy.shape[:-3] + padded.shape[-3:], dtype=x.dtype) if need_dx else None
-        for (a, b), window in self.windows(x):
-            W_ab = W[..., a, b, :, :]
-            dW[..., a, b, :, :] = transpose(rows(dy, W_ab)) @ rows(padded[window], W_ab)
-            if need_dx:
-                dpadded[window] += apply(dy, transpose(W_ab))
-        height, width = x.shape[-3:-1]
-        return dpadded[..., before:before + height, before:before + width, :] if need_dx else None, dW
+    def transposed(self, dy, x, W, need_dx):  # dx: the same sum with the kernel turned round and transposed; dW: every window times its dy
+        dx = correlate(dy, transpose(W[..., ::-1, ::-1, :, :]), self.margin[::-1]) if need_dx else None
+        return dx, covariance(dy, x, W, self.margin)
+
+
+CACHE = 1 << 18
+"""How many numbers of windows are made at a time on the host: few enough to stay in the cache of a core."""
+
+
+def windows(x: Array, W: Array, margin: tuple[int, int]) -> Iterator[tuple[slice, Array]]:
+    """The k x k pixels around every pixel as rows [pixels, k * k * n], some images at a time, with the slice of pixels that they are.
+
+    All at once they would be k * k times as large as x. Of an ensemble every network has its own [K, pixels, k * k * n], or all share [1, ...].
+    """
+    xp, k, lead, (height, width, n) = namespace(x), W.shape[-4], x.shape[:W.ndim - 4], x.shape[-3:]
+    x = x.reshape(lead + (-1, height, width, n))
+    x = xp.pad(x, [(0, 0)] * (x.ndim - 3) + [margin, margin, (0, 0)])
+    at_once = max(1, CACHE // (height * width * k * k * n)) if xp is np else x.shape[-4]
+    for i in range(0, x.shape[-4], at_once):
+        around = xp.lib.stride_tricks.sliding_window_view(x[..., i:i + at_once, :, :, :], (k, k), axis=(-3, -2))
+        rows = xp.moveaxis(around, -3, -1).reshape(lead + (-1, k * k * n))
+        yield slice(i * height * width, i * height * width + rows.shape[-2]), rows
+
+
+def correlate(x: Array, W: Array, margin: tuple[int, int]) -> Array:
+    """y[i, j] = sum over (a, b) of x[i + a - margin, j + b - margin] W[a, b]^T, shaped as in Conv2D."""
+    kernel = transpose(W).reshape(W.shape[:-4] + (-1, W.shape[-2]))
+    y = [rows @ kernel for _, rows in windows(x, W, margin)]
+    return namespace(x).concatenate(y, -2).reshape(W.shape[:-4] + x.shape[W.ndim - 4:-1] + W.shape[-2:-1])
+
+
+def covariance(dy: Array, x: Array, W: Array, margin: tuple[int, int]) -> Array:
+    """dW[a, b] = sum over all pixels (i, j) of dy[i, j]^T x[i + a - margin, j + b - margin], shaped like W."""
+    dy = dy.reshape(dy.shape[:W.ndim - 4] + (-1, dy.shape[-1]))
+    dW = sum(transpose(dy[..., pixels, :]) @ rows for pixels, rows in windows(x, W, margin))
+    k, _, m, n = W.shape[-4:]
+    return namespace(W).moveaxis(dW.reshape(W.shape[:-4] + (m, k, k, n)), -4, -2)

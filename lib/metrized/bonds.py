@@ -69,10 +69,22 @@ class GeLU(Elementwise):
     bend = sqrt(2 / pi) / top
 
     def curve(self, x):
-        c, a, xx = sqrt(2 / pi), 0.044715, x * x
-        t = namespace(x).tanh(c * x * (1 + a * xx))
-        slope = 0.5 * (1 + t) + (0.5 * c) * x * (1 - t * t) * (1 + (3 * a) * xx)
-        return (0.5 / self.top) * x * (1 + t), (1 / self.top) * slope
+        c, a = sqrt(2 / pi), 0.044715
+        slope = x * x  # in place from here on: these numbers take longer to move than to compute
+        t = (c * a) * slope
+        t += c
+        t *= x
+        t = namespace(x).tanh(t)
+        half = (0.5 / self.top) * t
+        half += 0.5 / self.top  # (1 + t) / 2, so that y = x half and y' = half (1 + x c (1 + 3 a x^2) (1 - t))
+        slope *= 3 * c * a
+        slope += c
+        slope *= x
+        slope *= 1 - t
+        slope += 1
+        slope *= half
+        half *= x
+        return half, slope
 
 
 class RMSNorm(Bond):
@@ -97,6 +109,11 @@ class LayerNorm(RMSNorm):
         return y, lambda dx: push(centre(dx)), lambda dy: centre(pull(dy))
 
 
+def row_sums(x: Array) -> Array:
+    """Sums over the last axis, [..., n] to [..., 1], as a product with ones: BLAS is several times as fast as a short reduction."""
+    return x @ namespace(x).ones((x.shape[-1], 1), dtype=x.dtype)
+
+
 class Softmax(Bond):
     """p_i = exp(x_i) / sum_j exp(x_j) over the last axis. Sensitivity 1 from the largest |dx_i| to sum |dp_i|.
 
@@ -108,8 +125,8 @@ class Softmax(Bond):
     def derivative(self, x):
         xp = namespace(x)
         p = xp.exp(x - x.max(-1, keepdims=True))
-        p = p / p.sum(-1, keepdims=True)
-        along = lambda dx: p * (dx - (p * dx).sum(-1, keepdims=True))  # diag(p) - p p^T, symmetric
+        p /= row_sums(p)
+        along = lambda dx: p * (dx - row_sums(p * dx))  # diag(p) - p p^T, symmetric
         return p, along, along
 
 
@@ -190,8 +207,8 @@ class Scores(Bond):
         if not (isinstance(x, tuple) and len(x) == 2 and matches(*x) and x[0].ndim >= 2):
             raise ValueError(f"Scores needs a pair (q, k), both [..., T, d], got {shapes(x)}")
         (q, k), c = x, 1 / x[0].shape[-1]
-        push = lambda d: c * (d[0] @ transpose(k) + q @ transpose(d[1]))
-        return c * (q @ transpose(k)), push, lambda dy: (c * (dy @ k), c * (transpose(dy) @ q))
+        push = lambda d: (c * d[0]) @ transpose(k) + (c * q) @ transpose(d[1])
+        return (c * q) @ transpose(k), push, lambda dy: (c * (dy @ k), c * (transpose(dy) @ q))
 
 
 class CausalMask(Bond):
@@ -202,10 +219,10 @@ class CausalMask(Bond):
     def derivative(self, x):
         if x.shape[-1] != x.shape[-2]:
             raise ValueError(f"CausalMask expects scores of shape [..., T, T], got {shapes(x)}")
-        xp = namespace(x)
-        past = xp.tri(x.shape[-1], dtype=x.dtype)
+        xp, T = namespace(x), x.shape[-1]
+        past, future = xp.tri(T, dtype=x.dtype), xp.triu(xp.full((T, T), -xp.inf, dtype=x.dtype), 1)
         keep = lambda dx: dx * past
-        return xp.where(past > 0, x, -xp.inf), keep, keep
+        return x + future, keep, keep
 
 
 class Attend(Bond):
@@ -250,14 +267,15 @@ class AveragePool(Bond):
         if not rows * columns:
             raise ValueError(f"AveragePool({k}) needs at least {k} x {k} pixels, got {shapes(x)}")
 
+        corners = [(..., slice(a, rows * k, k), slice(b, columns * k, k), slice(None)) for a, b in np.ndindex(k, k)]
+
         def mean(z):
-            z = z[..., :rows * k, :columns * k, :]
-            return z.reshape(z.shape[:-3] + (rows, k, columns, k, c)).mean((-4, -2))
+            return sum(z[corner] for corner in corners) * (1 / k ** 2)
 
         def spread(dy):
-            dx = namespace(dy).zeros(dy.shape[:-3] + (height, width, c), dtype=dy.dtype)
-            for a, b in np.ndindex(k, k):
-                dx[..., a:rows * k:k, b:columns * k:k, :] = dy / (k * k)
+            dx, dy = namespace(dy).zeros(dy.shape[:-3] + (height, width, c), dtype=dy.dtype), dy * (1 / k ** 2)
+            for corner in corners:
+                dx[corner] = dy
             return dx
 
         return mean(x), mean, spread
