@@ -1,6 +1,6 @@
 """Atoms: the modules that hold weights. Everything about them is declared by hand: value, push, pull, norm and initial weights."""
 from collections.abc import Callable, Iterator
-from math import sqrt
+from math import prod, sqrt
 
 import numpy as np
 
@@ -190,23 +190,25 @@ def windows(x: Array, W: Array, margin: tuple[int, int]) -> Iterator[tuple[slice
     xp, k, lead, (height, width, n) = namespace(x), W.shape[-4], x.shape[:W.ndim - 4], x.shape[-3:]
     x = x.reshape(lead + (-1, height, width, n))
     x = xp.pad(x, [(0, 0)] * (x.ndim - 3) + [margin, margin, (0, 0)])
+    around = xp.moveaxis(xp.lib.stride_tricks.sliding_window_view(x, (k, k), axis=(-3, -2)), -3, -1)
     at_once = max(1, CACHE // (height * width * k * k * n)) if xp is np else x.shape[-4]
     for i in range(0, x.shape[-4], at_once):
-        around = xp.lib.stride_tricks.sliding_window_view(x[..., i:i + at_once, :, :, :], (k, k), axis=(-3, -2))
-        rows = xp.moveaxis(around, -3, -1).reshape(lead + (-1, k * k * n))
+        rows = around[..., i:i + at_once, :, :, :, :, :].reshape(lead + (-1, k * k * n))
         yield slice(i * height * width, i * height * width + rows.shape[-2]), rows
 
 
 def correlate(x: Array, W: Array, margin: tuple[int, int]) -> Array:
     """y[i, j] = sum over (a, b) of x[i + a - margin, j + b - margin] W[a, b]^T, shaped as in Conv2D."""
-    kernel = transpose(W).reshape(W.shape[:-4] + (-1, W.shape[-2]))
-    y = [rows @ kernel for _, rows in windows(x, W, margin)]
-    return namespace(x).concatenate(y, -2).reshape(W.shape[:-4] + x.shape[W.ndim - 4:-1] + W.shape[-2:-1])
+    xp, lead, (m, n), shape = namespace(x), W.shape[:-4], W.shape[-2:], x.shape[W.ndim - 4:-1]
+    kernel, y = transpose(W).reshape(lead + (-1, m)), xp.empty_like(x, shape=lead + (prod(shape), m))
+    for pixels, rows in windows(x, W, margin):
+        xp.matmul(rows, kernel, out=y[..., pixels, :])
+    return y.reshape(lead + shape + (m,))
 
 
 def covariance(dy: Array, x: Array, W: Array, margin: tuple[int, int]) -> Array:
     """dW[a, b] = sum over all pixels (i, j) of dy[i, j]^T x[i + a - margin, j + b - margin], shaped like W."""
     dy = dy.reshape(dy.shape[:W.ndim - 4] + (-1, dy.shape[-1]))
-    dW = sum(transpose(dy[..., pixels, :]) @ rows for pixels, rows in windows(x, W, margin))
+    dW = sum(transpose(rows) @ dy[..., pixels, :] for pixels, rows in windows(x, W, margin))
     k, _, m, n = W.shape[-4:]
-    return namespace(W).moveaxis(dW.reshape(W.shape[:-4] + (m, k, k, n)), -4, -2)
+    return transpose(dW.reshape(W.shape[:-4] + (k, k, n, m)))

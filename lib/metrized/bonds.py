@@ -3,7 +3,9 @@
 Activations are measured by the RMS over their features and the largest over all other axes (batch, pixels, tokens); tuples add up. A
 sensitivity of 1 holds for inputs of norm at most 1, except where a docstring says otherwise.
 """
+from functools import reduce
 from math import pi, sqrt
+from operator import add
 
 import numpy as np
 
@@ -270,7 +272,7 @@ class AveragePool(Bond):
         corners = [(..., slice(a, rows * k, k), slice(b, columns * k, k), slice(None)) for a, b in np.ndindex(k, k)]
 
         def mean(z):
-            return sum(z[corner] for corner in corners) * (1 / k ** 2)
+            return reduce(add, [z[corner] for corner in corners]) * (1 / k ** 2)
 
         def spread(dy):
             dx, dy = namespace(dy).zeros(dy.shape[:-3] + (height, width, c), dtype=dy.dtype), dy * (1 / k ** 2)
