@@ -37,16 +37,25 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
-def to_device(x: Array, device: str = "cpu") -> Array:
-    """`x` on `device`, "cpu" (NumPy) or "gpu" (CuPy).
+def to_device(x, device: str = "cpu"):
+    """`x`, an array or a nest of tuples of arrays, on `device`: "cpu" (NumPy) or "gpu" (CuPy).
 
     Raises ValueError for another device, RuntimeError where CuPy is not installed or finds no usable GPU.
     """
-    if device == "cpu":
-        return to_numpy(x)
-    if device != "gpu":
+    if device not in ("cpu", "gpu"):
         raise ValueError(f'device is {device!r}; expected "cpu" or "gpu"')
-    return cupy().asarray(x)
+    move = to_numpy if device == "cpu" else cupy().asarray
+    return tuple(to_device(part, device) for part in x) if isinstance(x, tuple) else move(x)
+
+
+def usable(device: str) -> str:
+    """`device` itself, but "cpu" in place of a "gpu" that this machine has not: it then prints one line that says why."""
+    try:
+        to_device((), device)
+    except RuntimeError as reason:
+        print(f"Everything runs on NumPy. {reason}")
+        return "cpu"
+    return device
 
 
 def cupy() -> ModuleType:
@@ -73,6 +82,11 @@ def whole(who: str, name: str, n: int, least: int = 1) -> int:
 def transpose(X: Array) -> Array:
     """X with its last two axes exchanged, without a copy."""
     return X.swapaxes(-1, -2)
+
+
+def rounding(x: Array) -> float:
+    """The distance from 1 to the next number in the dtype of `x`, as a number of Python, which widens no array."""
+    return float(namespace(x).finfo(x.dtype).eps)
 
 
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:
@@ -108,3 +122,11 @@ def add(a, b):
 def zeros_like(x):
     """Zeros in the shape of a nest of tuples and arrays."""
     return tuple(map(zeros_like, x)) if isinstance(x, tuple) else namespace(x).zeros_like(x)
+
+
+def nothing(x):
+    """Zeros in the shape of a nest of tuples and arrays that take no memory and can be read only."""
+    if isinstance(x, tuple):
+        return tuple(map(nothing, x))
+    xp = namespace(x)
+    return xp.broadcast_to(xp.zeros((), dtype=x.dtype), x.shape)

@@ -26,6 +26,8 @@ from typing import NamedTuple
 import numpy as np
 import pooch
 
+from .arrays import Array, to_device
+
 
 class Images(NamedTuple):
     """Pictures and their classes: x uint8 [samples, height, width] or [samples, height, width, 3], y integers [samples]."""
@@ -167,17 +169,17 @@ def one_hot(y: np.ndarray, classes: int = 10, dtype=np.float32) -> np.ndarray:
     return ((y[:, None] == np.arange(classes)) - 1 / classes).astype(dtype) / np.sqrt(1 / classes - 1 / classes ** 2).astype(dtype)
 
 
-def batches(n: int, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(n: int, size: int, rng: np.random.Generator, device: str = "cpu") -> Iterator[Array]:
     """Endless index arrays [size] into n samples: each pass visits a fresh permutation, whatever is left over at its end is dropped.
 
-    Raises ValueError unless 1 <= size <= n.
+    They are drawn on the host and lie on `device`, where the data are. Raises ValueError unless 1 <= size <= n.
     """
     if not (isinstance(size, Integral) and 1 <= size <= n):
         raise ValueError(f"a batch holds 1 to {n} of the {n} samples, got size {size}")
-    return _batches(n, size, rng)
+    return _batches(n, size, rng, device)
 
 
-def _batches(n, size, rng):
+def _batches(n, size, rng, device):
     while True:
-        order = rng.permutation(n)
+        order = to_device(rng.permutation(n), device)
         yield from (order[i:i + size] for i in range(0, n - size + 1, size))

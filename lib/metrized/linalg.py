@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from .arrays import Array, namespace, normal, ratio, transpose
+from .arrays import Array, namespace, normal, ratio, rounding, transpose
 
 
 def polar(G: Array, rank: int | None = None) -> Array:
@@ -45,14 +45,14 @@ def _finite(G: Array) -> Array:
 
 def nonzero(s: Array, n: int) -> Array:
     """1 for the singular values that rounding cannot have made, 0 for the others; s: [..., r], descending."""
-    return (s > n * namespace(s).finfo(s.dtype).eps * s[..., :1]).astype(s.dtype)
+    return (s > n * rounding(s) * s[..., :1]).astype(s.dtype)
 
 
 def inverse_root(A: Array, p: float) -> Array:
     """A^(-1/p) of a symmetric positive semidefinite A [..., n, n], a pseudo-inverse: eigenvalues that rounding can have made stay 0."""
     xp = namespace(A)
     s, U = xp.linalg.eigh(A)
-    kept = s > A.shape[-1] * xp.finfo(s.dtype).eps * s[..., -1:]
+    kept = s > A.shape[-1] * rounding(s) * s[..., -1:]
     return (U * (xp.where(kept, s, 1) ** (-1 / p) * kept)[..., None, :]) @ transpose(U)
 
 
@@ -123,7 +123,7 @@ def lanczos(product: Callable[[Array], Array], start: Array, steps: int = 40) ->
             u = u - Q @ (Q.T @ u)
         size = float(xp.linalg.norm(u))
         scale = max(map(abs, diagonal + off))
-        if len(basis) == min(steps, start.size) or size <= 100 * xp.finfo(u.dtype).eps * scale:
+        if len(basis) == min(steps, start.size) or size <= 100 * rounding(u) * scale:
             values, vectors = xp.linalg.eigh(xp.asarray(np.diag(diagonal) + np.diag(off, 1) + np.diag(off, -1), dtype=start.dtype))
             return values, Q @ vectors
         off.append(size)

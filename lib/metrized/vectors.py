@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from numbers import Real
 from operator import add, sub
 
-from .arrays import Array, is_array, namespace, shapes
+from .arrays import Array, is_array, namespace, shapes, to_device
 
 _MEND = "turn the gradient into a step with a norm first, for example w - eta * Euclidean().sharp(g) or w - eta * module.dualize(g)"
 
@@ -60,6 +60,10 @@ class Tree:
         if not isinstance(value, tuple):
             return type(self)(f(value, *[o.value for o in others]))
         return make(type(self), tuple([part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)]))
+
+    def to(self, device: str) -> Tree:
+        """The same numbers on `device`, "cpu" or "gpu". Random weights are drawn on the host and moved, so they are the same everywhere."""
+        return self.map(lambda x: to_device(x, device))
 
     @property
     def size(self) -> int:
@@ -204,9 +208,9 @@ def _scalar(c, x: Array):
     if type(c) in (int, float):
         return c
     if isinstance(c, Real) or getattr(c, "ndim", None) == 0:  # a float64 scalar of NumPy would widen float32 weights
-        return c if is_array(c) and c.dtype == x.dtype else float(c)
+        return c if is_array(c) and c.dtype == x.dtype and namespace(c) is namespace(x) else float(c)
     if getattr(c, "ndim", None) == 1 and x.ndim and len(c) == len(x):
-        return c.astype(x.dtype).reshape(c.shape + (1,) * (x.ndim - 1))
+        return namespace(x).asarray(c, dtype=x.dtype).reshape(c.shape + (1,) * (x.ndim - 1))
     raise TypeError(f"a leaf of shape {list(x.shape)} can be scaled by a number or by an array [K] for an ensemble of K networks, got {shapes(c)}")
 
 

@@ -1,7 +1,9 @@
 """The laws that tests state: each is a function that raises AssertionError where it fails."""
+import operator
+
 import numpy as np
 
-from metrized.arrays import zeros_like
+from metrized.arrays import namespace, to_numpy, zeros_like
 from metrized.vectors import Covector, Vector
 
 
@@ -10,15 +12,15 @@ def nest_map(f, x):
 
 
 def random_like(rng, x):
-    """Standard normal numbers in the nest of x."""
-    return nest_map(lambda a: rng.standard_normal(a.shape).astype(a.dtype), x)
+    """Standard normal numbers in the nest of x, where its arrays are."""
+    return nest_map(lambda a: namespace(a).asarray(rng.standard_normal(a.shape).astype(a.dtype)), x)
 
 
 def dot(a, b) -> float:
     """Sum of products over two nests of arrays; None counts as zero."""
     if a is None or b is None:
         return 0.0
-    return sum(map(dot, a, b)) if isinstance(a, tuple) else float(np.vdot(a, b))
+    return sum(map(dot, a, b)) if isinstance(a, tuple) else float(namespace(a).vdot(a, b))
 
 
 def norm2(a) -> float:
@@ -58,7 +60,7 @@ def same(a, b, tolerance):
         for p, q in zip(a, b, strict=True):
             same(p, q, tolerance)
     else:
-        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(to_numpy(a), to_numpy(b), rtol=tolerance, atol=tolerance)
 
 
 def slope(module, x, w, rng, tolerance=1e-7, h=1e-5):
@@ -66,10 +68,11 @@ def slope(module, x, w, rng, tolerance=1e-7, h=1e-5):
     dx, dw = None if is_data(x) else random_like(rng, x), random_vector(rng, w)
     move = lambda s: module.forward(x if dx is None else nest_add(x, dx, s * h), w + (s * h) * dw)
     push = module.linearize(x, w)[1]
-    expected = nest_map2(lambda a, b: np.where(np.isfinite(a), a - np.where(np.isfinite(b), b, 0), 0) / (2 * h), move(1), move(-1))
+    finite = lambda a: namespace(a).where(namespace(a).isfinite(a), a, 0)
+    expected = nest_map2(lambda a, b: (finite(a) - finite(b)) / (2 * h), move(1), move(-1))
     got = push(dx, dw)
     got = zeros_like(expected) if got is None else got
-    error = norm2(nest_map2(np.subtract, got, expected))
+    error = norm2(nest_map2(operator.sub, got, expected))
     assert error <= tolerance * (1 + norm2(expected)), (module, error)
 
 

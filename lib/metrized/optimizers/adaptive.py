@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..arrays import Array, namespace, ratio
+from ..arrays import Array, namespace, ratio, rounding
 from ..vectors import Covector, Vector
 from .descent import Rule, positive, shares, zero
 
@@ -164,7 +164,7 @@ class Adafactor(Rule):
 
     def one(self, g: Array, r: Array, c: Array, W: Array) -> Array:
         """The step of one array, for a step size of 1 and weights of RMS 1 or less than eps."""
-        xp, tiny = namespace(g), float(namespace(g).finfo(g.dtype).eps)
+        xp, tiny = namespace(g), rounding(g)
         rms = lambda x: float(xp.sqrt((x * x).mean()))
         v = r * c / xp.maximum(r.mean(-2, keepdims=True), tiny) if g.ndim > 1 else r
         u = g / xp.sqrt(xp.maximum(v, tiny * tiny))

@@ -4,14 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import namespace, ratio
+from ..arrays import namespace, ratio, to_numpy
 from ..norms import Euclidean, Max, Norm
 from ..vectors import Covector, Vector
 
 
 def positive(name: str, value: float) -> None:
     """Raises ValueError unless 0 < value < inf (every entry of it, for an ensemble)."""
-    if not (np.all(value > 0) and np.all(value < np.inf)):
+    size = to_numpy(value)
+    if not ((size > 0).all() and (size < np.inf).all()):
         raise ValueError(f"{name} must be positive and finite, got {value}")
 
 

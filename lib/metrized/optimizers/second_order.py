@@ -1,9 +1,8 @@
 """Second-order rules. They look at the objective as well as at the gradient, and take the Euclidean metric of the weights for granted."""
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import pos
 from typing import Any
-
-import numpy as np
 
 from ..arrays import Array, namespace
 from ..linalg import conjugate_gradient
@@ -16,14 +15,14 @@ from .descent import Rule, positive
 class Newton(Rule):
     """-U diag(1 / curvature(lambda)) U^T g with the Hessian H = U diag(lambda) U^T at w, formed column by column: n products, n^3 to solve.
 
-    `curvature` takes the eigenvalues [n] to those that are inverted: np.positive for Newton's method, np.abs for the saddle-free kind (Dauphin et
+    `curvature` takes the eigenvalues [n] to those that are inverted: as they are for Newton's method, abs for the saddle-free kind (Dauphin et
     al. 2014), lambda lam: lam + mu for damping. Raises ValueError where one of them is zero.
     """
 
     ruler = "Weighted, by the Hessian where that is positive"
 
     objective: Objective
-    curvature: Callable[[Array], Array] = np.positive
+    curvature: Callable[[Array], Array] = pos
 
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         values, U = namespace(w.flatten()).linalg.eigh(hessian_matrix(self.objective, w))
