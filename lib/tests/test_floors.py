@@ -4,7 +4,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "metrized"
 FLOORS = ("heap arrays vectors linalg", "norms modules", "atoms bonds losses", "compounds objective curvature", "optimizers schedules data noise",
-          "train sweeps ledger", "figures live lesson check teach examples")
+          "train cache workers sweeps ledger", "figures live lesson check teach examples")
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names.split()}
 
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from metrized import sweeps
+from metrized import cache as caches
 from metrized.sweeps import best_step, column, grid, sweep
 
 
@@ -111,7 +111,7 @@ def test_a_new_version_of_the_library_computes_anew(notes, tmp_path, monkeypatch
     run = lambda: quiet(square, grid(n=(1, 2), folder=[notes]), cache=tmp_path / "cache")
     run()
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps, "__version__", "another")
+        patch.setattr(caches, "__version__", "another")
         run()
     run()
     assert executions(notes) == {1: 2, 2: 2}

@@ -67,7 +67,7 @@ class Limits:
 class Sandbox:
     """A way to start workers. `course`: the folder with what they import; `closed`: folders that they must not read."""
 
-    course: Path = field(repr=False)
+    course: Path = field(repr=False, compare=False)
     limits: Limits
     closed: tuple[Path, ...] = ()
     wall: str = ""

@@ -1,0 +1,95 @@
+"""Where the runs of a sweep take place: in this process, in processes of this machine, or on a dask cluster."""
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from math import inf
+
+from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+
+
+class Here:
+    """This process, a task at a time."""
+
+    size = 1
+
+    def submit(self, f: Callable, *args) -> Future:
+        """What f(*args) has returned."""
+        future = Future()
+        future.set_result(f(*args))
+        return future
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
+
+class Processes:
+    """`size` processes, one BLAS thread each. Each is an executor of its own, so that one that is killed takes no other with it."""
+
+    def __init__(self, size: int):
+        self.size, self.idle, self.busy = size, [], {}
+
+    def submit(self, f: Callable, *args) -> Future:
+        """The Future of f(*args) in a process that is idle, or new. Its exception says that the process has died."""
+        for future in [future for future in self.busy if future.done()]:
+            executor = self.busy.pop(future)
+            if future.exception() is None:
+                self.idle.append(executor)
+            else:
+                executor.shutdown(kill_workers=True)
+        executor = self.idle.pop() if self.idle else ProcessPoolExecutor(1, env=ONE_THREAD, initializer=_tie, initargs=(os.getpid(),))
+        future = executor.submit(f, *args)
+        self.busy[future] = executor
+        return future
+
+    def close(self) -> None:
+        """End the processes, whatever they are doing."""
+        for executor in [*self.idle, *self.busy.values()]:
+            executor.shutdown(kill_workers=True)
+
+
+class Cluster:
+    """The workers of a dask cluster, which is given all tasks at once, so that it can grow with them. It retries what a dying worker leaves."""
+
+    size = inf
+
+    def __init__(self, client):
+        if not hasattr(client, "get_executor"):
+            raise TypeError(f"client must be a dask.distributed Client, such as Client('tcp://scheduler:8786'), got {client!r}")
+        self.executor = client.get_executor(pure=False)
+
+    def submit(self, f: Callable, *args) -> Future:
+        """The Future of f(*args). Its exception says that as many workers have died of it as dask allows."""
+        return self.executor.submit(f, *args)
+
+    def close(self) -> None:
+        """Take back what has not been computed."""
+        self.executor.shutdown(wait=False)
+
+
+def as_finished(pool, tasks: deque, submit: Callable) -> Iterator[tuple]:
+    """(task, future) for every task, as they finish; submit(task) starts one. Tasks that are put into the queue in the meantime are run too."""
+    flying = {}
+    while tasks or flying:
+        while tasks and len(flying) < pool.size:
+            task = tasks.popleft()
+            flying[submit(task)] = task
+        for future in wait(flying, return_when=FIRST_COMPLETED).done:
+            yield flying.pop(future), future
+
+
+def _tie(parent: int) -> None:
+    """Begin a worker: it leaves Ctrl-C to its parent (and to programs that it starts), and ends when the parent has."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
