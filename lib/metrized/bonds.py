@@ -155,7 +155,8 @@ class MergeHeads(Bond):
     sharpness = (0.0, 0.0, 0.0)
 
     def derivative(self, x):
-        return merge_heads(x), merge_heads, lambda dy: split_heads(dy, x.shape[-3])
+        heads = x.shape[-3]
+        return merge_heads(x), merge_heads, lambda dy: split_heads(dy, heads)
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -248,8 +249,8 @@ class Flatten(Bond):
         self.axes = whole("Flatten", "axes", axes)
 
     def derivative(self, x):
-        flat = lambda z: z.reshape(z.shape[:z.ndim - self.axes] + (-1,))
-        return flat(x), flat, lambda dy: dy.reshape(dy.shape[:-1] + x.shape[x.ndim - self.axes:])
+        pixels, flat = x.shape[x.ndim - self.axes:], lambda z: z.reshape(z.shape[:z.ndim - self.axes] + (-1,))
+        return flat(x), flat, lambda dy: dy.reshape(dy.shape[:-1] + pixels)
 
 
 class AveragePool(Bond):

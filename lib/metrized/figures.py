@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from .ledger import gpt_buffers
 from .modules import Identity, Module
 from .norms import Euclidean, Lp, Manhattan, Max, Norm, Polygon, Weighted
 
@@ -1045,21 +1046,21 @@ def memory_by_buffer(fig: Figure, d: int, heads: int, vocabulary: int) -> Callab
     L: blocks; T: context; checkpoints: which values are computed again instead of kept.
     """
     ax = fig.subplots()
-    names = ("weights", "gradients", "Adam's two means", "inputs of branches", "q, k, v and result", "attention weights", "MLP", "logits and slopes")
+    sizes = lambda L, T, checkpoints: gpt_buffers(d, heads, L, round(T), vocabulary, checkpoints=checkpoints)
+    names = list(sizes(1, 1, "none"))
+    names.insert(2, "Adam's two means")
     bars = ax.barh(names, np.ones(len(names)), color=[GREY] * 3 + [BLUE, GREEN, ORANGE, SKY, PINK])
     ax.invert_yaxis()
     ax.set(xscale="log", xlim=(1e-4, 1e3), xlabel="gigabytes")
     title = ax.set_title(" ")
 
     def move(L, T, checkpoints):
-        T = round(T)
-        again, whole = checkpoints != "none", checkpoints == "every block"
-        weights = 12 * L * d * d + 2 * d * vocabulary
-        numbers = (weights, weights, 2 * weights, (L + 1 if whole else 2 * L) * d * T, 4 * d * T * (1 if again else L),
-                   heads * T * T * (1 if again else L), 8 * d * T * (1 if whole else L), 2 * vocabulary * T)
-        for bar, n in zip(bars, numbers, strict=True):
-            bar.set_width(4e-9 * n)
-        title.set_text(f"{L} blocks, {T} tokens: {4e-9 * sum(numbers):.3g} GB, of which {4e-9 * sum(numbers[3:]):.3g} GB depend on the text")
+        numbers = sizes(L, T, checkpoints)
+        numbers["Adam's two means"] = 2 * numbers["weights"]
+        for bar, name in zip(bars, names, strict=True):
+            bar.set_width(4e-9 * numbers[name])
+        total, text = sum(numbers.values()), sum(numbers[name] for name in names[3:])
+        title.set_text(f"{L} blocks, {round(T)} tokens: {4e-9 * total:.3g} GB, of which {4e-9 * text:.3g} GB depend on the text")
 
     return move
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from .arrays import namespace
 from .vectors import Tree
 
 
@@ -26,6 +27,8 @@ class Ledger:
         """The same array, or Vector, such that all that is computed from it is counted here."""
         if isinstance(x, Tree):
             return x.map(self.watch)
+        if namespace(x) is not np:
+            raise TypeError(f"a Ledger counts on the host and was given an array of {namespace(x).__name__}; bring it there with to_numpy")
         watched = np.asarray(x).view(Watched)
         watched.ledger = self
         return watched
@@ -107,3 +110,21 @@ def peak_bytes(f: Callable[[], object]) -> int:
     finally:
         if not tracing:
             tracemalloc.stop()
+
+
+def gpt_buffers(width: int, heads: int, blocks: int, context: int, vocabulary: int, batch: int = 1, checkpoints: str = "none") -> dict[str, int]:
+    """The formula beside the count: how many numbers of each kind there are at the peak of a gradient of compounds.GPT.
+
+    A block's backward pass asks for 14 d T + H T^2 numbers a text. `checkpoints`: "none"; around the "attention" of every block, or around
+    "every block", so that what they wrap exists for one block at a time. Temporary arrays are not counted.
+    """
+    if checkpoints not in ("none", "attention", "every block"):
+        raise ValueError(f'checkpoints are "none", around the "attention" or around "every block", got {checkpoints!r}')
+    again, whole, dT = checkpoints != "none", checkpoints == "every block", width * context * batch
+    weights = 12 * blocks * width ** 2 + 2 * width * vocabulary
+    return {"weights": weights, "gradients": weights,
+            "inputs of branches": (blocks + 2 if whole else 2 * blocks + 1) * dT,  # and of the last layer
+            "q, k, v and result": 4 * dT * (1 if again else blocks),
+            "attention weights": heads * context ** 2 * batch * (1 if again else blocks),
+            "MLP": 8 * dT * (1 if whole else blocks),
+            "logits and slopes": 2 * vocabulary * context * batch}

@@ -12,7 +12,7 @@ from numbers import Real
 
 import numpy as np
 
-from .arrays import add, is_array, is_float, matches, shapes, whole, zeros_like
+from .arrays import add, is_array, is_float, matches, nothing, shapes, whole, zeros_like
 from .norms import Largest, Norm, scaled
 from .vectors import Covector, Vector, make
 
@@ -248,11 +248,12 @@ class Concatenate(Compound):
 
     def linearize(self, x, w):
         y, pushes, pulls = zip(*(child.linearize(x, part) for child, part in zip(self.children, self.parts(w), strict=True)), strict=True)
+        zero = nothing(y)  # what a child that was not moved answers; y itself must not live as long as its derivative
 
         def push(dx, dw):
             dws = [None] * len(pushes) if dw is None else self.parts(dw)
             dy = [push_i(dx, dw_i) for push_i, dw_i in zip(pushes, dws, strict=True)]
-            return tuple(zeros_like(y_i) if dy_i is None else dy_i for dy_i, y_i in zip(dy, y, strict=True))
+            return tuple(zero_i if dy_i is None else dy_i for dy_i, zero_i in zip(dy, zero, strict=True))
 
         def pull(dy, need_dx=True):
             dx, dws = None, []
@@ -349,8 +350,8 @@ class Add(Bond):
     def derivative(self, x):
         if not (isinstance(x, tuple) and all(matches(x[0], part) for part in x)):
             raise ValueError(f"Add needs a tuple of arrays of one shape, got {shapes(x)}")
-        total = lambda parts: sum(parts[1:], parts[0])
-        return total(x), total, lambda dy: (dy,) * len(x)
+        n, total = len(x), lambda parts: sum(parts[1:], parts[0])
+        return total(x), total, lambda dy: (dy,) * n  # and not len(x), which would keep the parts of x alive
 
 
 class Multiply(Bond):

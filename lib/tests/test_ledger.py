@@ -4,13 +4,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from metrized.atoms import Linear
-from metrized.bonds import Softmax, Tanh
-from metrized.compounds import GPT, MLP, Checkpoint, ConvNet
-from metrized.ledger import Ledger, Watched, peak_bytes
+from metrized.atoms import CACHE, Conv2D, Embed, Linear
+from metrized.bonds import GeLU, Identity, Softmax, Tanh
+from metrized.compounds import GPT, MLP, Attention, Checkpoint, ConvNet
+from metrized.ledger import Ledger, Watched, gpt_buffers, peak_bytes
 from metrized.losses import CrossEntropy, SquareError
 from metrized.modules import NO_WEIGHTS
+from metrized.norms import Euclidean
 from metrized.objective import Objective
+from metrized.optimizers import Adam
+from metrized.train import descend
 
 
 def test_counts_by_hand(rng):
@@ -109,3 +112,80 @@ def test_the_peak_is_what_the_call_itself_holds():
         assert abs(peak_bytes(call) - 800_000) < 50_000 and tracemalloc.is_tracing() and held.all()
     finally:
         tracemalloc.stop()
+
+
+# Memory of a GPT, against the formula.
+
+
+def gpt(blocks, whole=lambda block: block, branch=lambda attention: attention, width=128, heads=4, vocabulary=65):
+    """compounds.GPT from its parts, so that parts can be wrapped."""
+    enter = lambda f: (1 - 1 / (2 * blocks)) * Identity() + (1 / (2 * blocks)) * f
+    mlp = Linear(width, 4 * width) @ GeLU() @ Linear(4 * width, width)
+    return Linear(vocabulary, width) @ whole(enter(mlp) @ enter(branch(Attention(width, heads)))) ** blocks @ Embed(width, vocabulary)
+
+
+def step_of_gpt(blocks=4, context=64, batch=16, **wrap):
+    """A step of gradient descent on random text, in float32, and all numbers of the formula."""
+    rng, kind = np.random.default_rng(0), next(iter(wrap), None)
+    net, text = gpt(blocks, **wrap), rng.integers(0, 65, (batch, context + 1))
+    w, objective = net.initialize(rng), Objective(net, CrossEntropy(), text[:, :-1], text[:, 1:])
+    formula = gpt_buffers(128, 4, blocks, context, 65, batch, {None: "none", "whole": "every block", "branch": "attention"}[kind])
+    assert formula["weights"] == w.size
+    return lambda: w - 0.1 * Euclidean().sharp(objective.gradient(w)), sum(formula.values())
+
+
+SIZES = [dict(), dict(blocks=8), dict(batch=32), dict(context=128, batch=4)]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_a_step_of_a_gpt_takes_the_memory_of_the_formula(size):
+    """At most 1.3 times as much: what is temporary comes on top. And not less, or the formula counts what is not there."""
+    step, numbers = step_of_gpt(**size)
+    weights = 12 * size.get("blocks", 4) * 128 ** 2 + 2 * 128 * 65
+    assert 1 <= (peak_bytes(step) / 4 + weights) / numbers <= 1.3
+
+
+@pytest.mark.parametrize("wrap", ["whole", "branch"])
+def test_checkpoints_save_what_the_formula_says(wrap):
+    """What four blocks more add to the peak: all that does not grow with depth cancels."""
+    def four_blocks(**w):
+        (step, numbers), (deeper, more) = step_of_gpt(4, **w), step_of_gpt(8, **w)
+        return (peak_bytes(deeper) - peak_bytes(step)) / 4, more - numbers - 12 * 4 * 128 ** 2  # the weights were there before the step
+
+    (plain, formula), (less, saved) = four_blocks(), four_blocks(**{wrap: Checkpoint})
+    assert abs(plain / formula - 1) < 0.02 and abs(less / saved - 1) < 0.06 and less < 0.75 * plain
+
+
+def test_a_pull_holds_what_it_needs_and_no_more():
+    """The numbers that a further block leaves behind are 14 d T + H T^2 a text, and a mask and angles that all texts share."""
+    def held(blocks):
+        net, text = gpt(blocks), np.zeros((16, 64), int)
+        w = net.initialize(np.random.default_rng(0))
+        tracemalloc.start()
+        pull = net.linearize(text, w)[2]
+        size = tracemalloc.get_traced_memory()[0] / 4
+        tracemalloc.stop()
+        return pull and size
+
+    assert 0 <= held(3) - held(2) - (14 * 128 * 64 + 4 * 64 * 64) * 16 < 3 * 64 * 64 + 10_000
+
+
+def test_a_convolution_makes_its_windows_piece_by_piece():
+    """All windows of the second layer of the benchmark's ConvNet would be 19 MB; a step needs not much more than what the backward pass asks for."""
+    rng = np.random.default_rng(0)
+    conv, x = Conv2D(64, 32), rng.standard_normal((64, 16, 16, 32), dtype=np.float32)
+    w, windows = conv.initialize(rng), 9 * x.nbytes
+    assert windows > 18e6
+    assert peak_bytes(lambda: conv.forward(x, w)) < 64 * 16 * 16 * 64 * 4 + x.nbytes + 5 * CACHE * 4 < windows
+    assert peak_bytes(lambda: conv.linearize(x, w)[2](np.ones((64, 16, 16, 64), np.float32))) < 1.2 * windows
+
+
+def test_five_hundred_steps_do_not_grow_memory():
+    """What Python holds after 500 steps is what it held after 50, up to the size of a few small objects."""
+    rng = np.random.default_rng(0)
+    net = MLP(10, 64, 64, 32)
+    objective = Objective(net, CrossEntropy(), rng.standard_normal((64, 32), dtype=np.float32), rng.integers(0, 10, 64))
+    tracemalloc.start()
+    sizes = [tracemalloc.get_traced_memory()[0] for step in descend(objective, net.initialize(rng), Adam(1e-3), 500) if step.t in (50, 500)]
+    tracemalloc.stop()
+    assert sizes[1] - sizes[0] < 10_000
