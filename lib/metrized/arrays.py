@@ -48,6 +48,11 @@ def to_device(x, device: str = "cpu"):
     return tuple(to_device(part, device) for part in x) if isinstance(x, tuple) else move(x)
 
 
+def device_of(x: Array) -> str:
+    """Where an array lies: "cpu" or "gpu"."""
+    return "cpu" if namespace(x) is np else "gpu"
+
+
 def usable(device: str) -> str:
     """`device` itself, but "cpu" in place of a "gpu" that this machine has not: it then prints one line that says why."""
     try:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from numbers import Real
 from operator import add, sub
 
-from .arrays import Array, is_array, namespace, shapes, to_device
+from .arrays import Array, device_of, is_array, namespace, shapes, to_device
 
 _MEND = "turn the gradient into a step with a norm first, for example w - eta * Euclidean().sharp(g) or w - eta * module.dualize(g)"
 
@@ -60,6 +60,11 @@ class Tree:
         if not isinstance(value, tuple):
             return type(self)(f(value, *[o.value for o in others]))
         return make(type(self), tuple([part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)]))
+
+    @property
+    def device(self) -> str:
+        """Where the numbers lie: "cpu" or "gpu"."""
+        return next(map(device_of, self.leaves()), "cpu")
 
     def to(self, device: str) -> Tree:
         """The same numbers on `device`, "cpu" or "gpu". Random weights are drawn on the host and moved, so they are the same everywhere."""

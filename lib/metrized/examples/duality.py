@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from .. import data, sweeps
-from ..arrays import Array, normal
+from ..arrays import Array, normal, to_device, to_numpy
 from ..compounds import MLP
 from ..linalg import fast_polar
 from ..losses import SquareError
@@ -101,25 +101,26 @@ GRIDS = {  # log2 of the step sizes tried
 }
 
 
-def pictures() -> tuple[np.ndarray, np.ndarray]:
-    """5000 training images [samples, 196], standardized, and their classes as [samples, 10]."""
+def pictures(device: str = "cpu") -> tuple[Array, Array]:
+    """5000 training images [samples, 196], standardized, and their classes as [samples, 10]; on `device`."""
     images = data.load("fashion")
-    return data.standardize(images.train_x)[0], data.one_hot(images.train_y)
+    return to_device((data.standardize(images.train_x)[0], data.one_hot(images.train_y)), device)
 
 
 def accuracy(net: Module, w: Vector) -> float:
     """The share of the 1000 test images for which the largest output is that of the right class."""
     images = data.load("fashion")
     _, mean = data.standardize(images.train_x)
-    return float((net(data.standardize(images.test_x, mean)[0], w).argmax(-1) == images.test_y).mean())
+    x, _ = data.standardize(images.test_x, mean)
+    return float((to_numpy(net(to_device(x, w.device), w).argmax(-1)) == images.test_y).mean())
 
 
-def run(rule: str, log2_step: int, seed: int, steps: int = STEPS) -> dict:
+def run(rule: str, log2_step: int, seed: int, steps: int = STEPS, device: str = "cpu") -> dict:
     """Train the network on Fashion-MNIST: its loss on 1000 training images at the end, inf where it diverged, and its accuracy in the test."""
-    rng, net, (x, t) = np.random.default_rng(seed), network(), pictures()
-    batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng))
+    rng, net, (x, t) = np.random.default_rng(seed), network(), pictures(device)
+    batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng, device))
     try:
-        *_, last = descend(batches, net.initialize(rng), RULES[rule](net, 2.0 ** log2_step), steps, schedule=linear(steps))
+        *_, last = descend(batches, net.initialize(rng).to(device), RULES[rule](net, 2.0 ** log2_step), steps, schedule=linear(steps))
     except Diverged:
         return {"loss": float("inf"), "accuracy": 0.1}
     return {"loss": float(Objective(net, SquareError(), x[:1000], t[:1000])(last.w)), "accuracy": accuracy(net, last.w)}
@@ -149,38 +150,38 @@ DIRECTIONS: dict[str, Norm] = {  # what one layer's dual map can do to a gradien
 }
 
 
-def direction(rule: str, seed: int) -> tuple[str, float]:
+def direction(rule: str, seed: int, device: str = "cpu") -> tuple[str, float]:
     """Which of the DIRECTIONS a rule's first step has, and its cosine with it, the least over the layers that move."""
-    g, step = first_step(rule, seed)
+    g, step = first_step(rule, seed, device)
     moved = [(G, -D) for G, D in zip(g.leaves(), step.leaves(), strict=True) if D.any()]
-    cosine = lambda A, B: float((A * B).sum() / np.sqrt((A * A).sum() * (B * B).sum()))
+    cosine = lambda A, B: float((A * B).sum() / ((A * A).sum() * (B * B).sum()) ** 0.5)
     found = {name: min(cosine(norm.dualize(G), D) for G, D in moved) for name, norm in DIRECTIONS.items()}
     return max(found.items(), key=lambda item: item[1])
 
 
-def first_step(rule: str, seed: int) -> tuple[Covector, Vector]:
+def first_step(rule: str, seed: int, device: str = "cpu") -> tuple[Covector, Vector]:
     """The gradient of the first 128 images at the start, and the step that a rule makes of it."""
-    net, (x, t) = network(), pictures()
-    w = net.initialize(np.random.default_rng(seed))
+    net, (x, t) = network(), pictures(device)
+    w = net.initialize(np.random.default_rng(seed)).to(device)
     g, rule = Objective(net, SquareError(), x[:BATCH], t[:BATCH]).gradient(w), RULES[rule](net, 2.0 ** -10)
     return g, rule(g, rule.start(w), w)[0]
 
 
-def hello(seed: int, steps: int = 100) -> list[float]:
+def hello(seed: int, steps: int = 100, device: str = "cpu") -> list[float]:
     """The mean square error at steps 0 to `steps` of the first example of Modula's documentation, "Hello, World!" (2025), of 1000 steps.
 
     128 random inputs [784] with random targets [10], width 256, dualized steps of norm 0.1 that shrink along a line to 0 at step 1000.
     """
     rng = np.random.default_rng(seed)
-    x, t = (normal(rng, (128, d)) for d in (784, 10))
+    x, t = (to_device(normal(rng, (128, d)), device) for d in (784, 10))
     net = MLP(10, 256, 256, 784, polar=fast_polar)
-    rule = SteepestDescent(net.norm, step_size=0.1)
-    return [2 * float(step.loss) for step in descend(Objective(net, SquareError(), x, t), net.initialize(rng), rule, steps, schedule=linear(1000))]
+    w, rule = net.initialize(rng).to(device), SteepestDescent(net.norm, step_size=0.1)
+    return [2 * float(step.loss) for step in descend(Objective(net, SquareError(), x, t), w, rule, steps, schedule=linear(1000))]
 
 
-def points(rules=RULES, seeds=SEEDS) -> list[dict]:
-    """The grid of the sweep."""
-    return [point for rule in rules for point in sweeps.grid(rule=[rule], log2_step=GRIDS[rule], seed=seeds)]
+def points(rules=RULES, seeds=SEEDS, **rest) -> list[dict]:
+    """The grid of the sweep; `rest`, such as device="gpu", goes to every run."""
+    return [point | rest for rule in rules for point in sweeps.grid(rule=[rule], log2_step=GRIDS[rule], seed=seeds)]
 
 
 def results() -> list[dict]:

@@ -16,7 +16,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .. import data
-from ..arrays import whole
+from ..arrays import to_device, to_numpy, whole
 from ..compounds import GPT
 from ..linalg import fast_polar
 from ..losses import CrossEntropy
@@ -101,10 +101,11 @@ def batch(tokens: np.ndarray, B: int, T: int, rng: np.random.Generator) -> tuple
 
 
 def validation_loss(net: Module, w: Vector, tokens: np.ndarray, T: int, count: int = 256) -> float:
-    """Mean loss, in nats a character, over `count` windows spread evenly over the text; always the same ones. In portions of 64."""
+    """Mean loss, in nats a character, over `count` windows spread evenly over the text; always the same ones. In portions of 64, where w lies."""
     starts = np.linspace(0, len(tokens) - T - 1, count).astype(int)
     portions = [starts[i:i + 64] for i in range(0, count, 64)]
-    return float(sum(len(s) * float(Objective(net, CrossEntropy(), *windows(tokens, s, T))(w)) for s in portions) / count)
+    mean = lambda s: float(Objective(net, CrossEntropy(), *to_device(windows(tokens, s, T), w.device))(w))
+    return float(sum(len(s) * mean(s) for s in portions) / count)
 
 
 def sample(net: Module, w: Vector, prompt: np.ndarray, n: int, temperature: float, rng: np.random.Generator, context: int = 32) -> np.ndarray:
@@ -113,7 +114,7 @@ def sample(net: Module, w: Vector, prompt: np.ndarray, n: int, temperature: floa
         raise ValueError(f"sample needs at least one token to begin with and a temperature >= 0, got {len(prompt)} and {temperature}")
     tokens = list(prompt)
     for _ in range(n):
-        logits = net(np.array(tokens[-context:]), w)[-1].astype(float)
+        logits = to_numpy(net(to_device(np.array(tokens[-context:]), w.device), w)[-1]).astype(float)
         tokens.append(int(logits.argmax()) if temperature == 0 else _draw(logits / temperature, rng))
     return np.array(tokens)
 
@@ -131,10 +132,14 @@ def network(settings: Settings, vocabulary: int) -> Module:
     return GPT(vocabulary, settings.width, settings.heads, settings.depth, polar=fast_polar)
 
 
-def train(settings: Settings, tokens: np.ndarray, net: Module, saved: Saved | None = None, progress: bool = False) -> Iterator[tuple[Step, Saved]]:
-    """Every moment of a run, from the beginning or from where it was saved, with what it takes to go on from there; linear decay to 0."""
+def train(settings: Settings, tokens: np.ndarray, net: Module, saved: Saved | None = None, progress: bool = False,
+          device: str = "cpu") -> Iterator[tuple[Step, Saved]]:
+    """Every moment of a run, from the beginning or from where it was saved, with what it takes to go on from there; linear decay to 0.
+
+    A run that goes on does so on the device where it was.
+    """
     rng = np.random.default_rng(settings.seed)
-    w = net.initialize(rng) if saved is None else saved.w
+    w = net.initialize(rng).to(device) if saved is None else saved.w
     rule = RULES[settings.optimizer][0](net, settings.step_size)
     if saved is not None:
         rng.bit_generator.state = saved.rng
@@ -143,7 +148,7 @@ def train(settings: Settings, tokens: np.ndarray, net: Module, saved: Saved | No
     def objectives():
         while True:
             before[0] = rng.bit_generator.state
-            yield Objective(net, CrossEntropy(), *batch(tokens, settings.batch, settings.context, rng))
+            yield Objective(net, CrossEntropy(), *to_device(batch(tokens, settings.batch, settings.context, rng), w.device))
 
     start, state = (0, None) if saved is None else (saved.t, saved.state)
     for step in descend(objectives(), w, rule, settings.steps - start, schedule=linear(settings.steps), state=state, start=start, progress=progress):

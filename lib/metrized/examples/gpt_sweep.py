@@ -7,13 +7,14 @@ from math import inf
 import numpy as np
 
 from .. import data, sweeps
+from ..arrays import to_device
 from ..compounds import GPT
 from ..linalg import fast_polar
 from ..losses import CrossEntropy
 from ..objective import Objective
 from ..schedules import linear
 from ..train import Diverged, descend
-from . import ship, shipped
+from . import copies, ship, shipped, train_together
 from .gpt import RULES, batch, split, validation_loss
 
 SEEDS = (0, 1, 2)
@@ -24,17 +25,30 @@ BUDGETS = {3e9: (8, 16, 24, 32, 48), 9e9: (8, 16, 24, 32, 48, 64), 27e9: (16, 24
 """Widths that are tried with so many operations."""
 
 
-def run(optimizer: str, width: int, depth: int, log2_step: int, seed: int, steps: int) -> dict:
+def run(optimizer: str, width: int, depth: int, log2_step: int, seed: int, steps: int, device: str = "cpu") -> dict:
     """Train a GPT of `depth` blocks on "Pride and Prejudice", with linear decay; its loss on the end of the book, inf where it diverged."""
     rng, text = np.random.default_rng(seed), data.load("austen")
     tokens, rest = split(text.tokens)
     net = GPT(len(text.alphabet), width, HEADS, depth, polar=fast_polar)
-    batches = (Objective(net, CrossEntropy(), *batch(tokens, BATCH, CONTEXT, rng)) for _ in iter(int, 1))
+    batches = (Objective(net, CrossEntropy(), *to_device(batch(tokens, BATCH, CONTEXT, rng), device)) for _ in iter(int, 1))
     try:
-        *_, last = descend(batches, net.initialize(rng), RULES[optimizer][0](net, 2.0 ** log2_step), steps, schedule=linear(steps))
+        *_, last = descend(batches, net.initialize(rng).to(device), RULES[optimizer][0](net, 2.0 ** log2_step), steps, schedule=linear(steps))
         return {"loss": validation_loss(net, last.w, rest, CONTEXT)}
     except Diverged:
         return {"loss": inf}
+
+
+def run_many(points: list[dict]) -> list[dict]:
+    """What run returns for points that differ in their step sizes alone, from one ensemble: a network for each step size."""
+    point, etas = points[0], 2.0 ** np.array([point["log2_step"] for point in points], dtype=float)
+    rng, text = np.random.default_rng(point["seed"]), data.load("austen")
+    tokens, rest = split(text.tokens)
+    net = GPT(len(text.alphabet), point["width"], HEADS, point["depth"], polar=fast_polar)
+    samples = (batch(tokens, BATCH, CONTEXT, rng) for _ in iter(int, 1))
+    batches = (Objective(net, CrossEntropy(), x[None], t) for x, t in samples)
+    rule, steps = RULES[point["optimizer"]][0](net, etas), point["steps"]
+    w, finite = train_together(batches, copies(net.initialize(rng), len(etas)), rule, steps, linear(steps))
+    return [{"loss": validation_loss(net, w.map(lambda W: W[k]), rest, CONTEXT) if fine else inf} for k, fine in enumerate(finite)]
 
 
 def operations(width: int, depth: int, vocabulary: int = 75) -> float:
@@ -48,16 +62,19 @@ def size(width: int, depth: int, vocabulary: int = 75) -> int:
     return 12 * width ** 2 * depth + 2 * width * vocabulary
 
 
-def points(optimizers=GRIDS, widths=WIDTHS, depths=DEPTHS, seeds=SEEDS) -> list[dict]:
-    """The grids, all with STEPS steps: widths at depth 2; for two of the optimizers also the greatest width, and depths at width 32."""
+def points(optimizers=GRIDS, widths=WIDTHS, depths=DEPTHS, seeds=SEEDS, **rest) -> list[dict]:
+    """The grids, all with STEPS steps: widths at depth 2; for two of the optimizers also the greatest width, and depths at width 32.
+
+    `rest`, such as device="gpu", goes to every run.
+    """
     both = ("dualized", "adam")
     shapes = [(o, width, 2) for width in widths for o in optimizers if width < 128 or o in both]
     shapes += [(o, 32, depth) for depth in depths for o in optimizers if depth != 2 and o in both]
-    return [point for o, width, depth in shapes
+    return [point | rest for o, width, depth in shapes
             for point in sweeps.grid(optimizer=[o], width=[width], depth=[depth], log2_step=GRIDS[o], seed=seeds, steps=[STEPS])]
 
 
-def budget_points(seeds=SEEDS) -> list[dict]:
+def budget_points(seeds=SEEDS, **rest) -> list[dict]:
     """Dualized training at equal operations, so the wider the fewer steps; four step sizes around 2.8 / sqrt(steps)."""
     found = []
     for budget, widths in BUDGETS.items():
@@ -65,7 +82,7 @@ def budget_points(seeds=SEEDS) -> list[dict]:
             steps = round(budget / operations(width, 2))
             middle = round(np.log2(2.8 / steps ** 0.5))
             found += sweeps.grid(optimizer=["dualized"], width=[width], depth=[2], log2_step=range(middle - 1, middle + 3), seed=seeds, steps=[steps])
-    return found
+    return [point | rest for point in found]
 
 
 def results() -> list[dict]:
