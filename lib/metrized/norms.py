@@ -261,19 +261,19 @@ class Polygon(Norm):
         return f"Polygon({len(self.vertices)} points)"
 
 
-# Norms of matrices: a single leaf [fan_out, fan_in], or [..., fan_out, fan_in] for a norm that was told the shape of its matrix.
+# Norms of matrices: a single leaf [fan_out, fan_in] or an ensemble [K, fan_out, fan_in], and any leading axes for a norm that was told the shape.
 
 
 class MatrixNorm(Norm):
-    """A norm of matrices. `shape`, where given, is the shape of one matrix, and leading axes are then independent matrices (an ensemble)."""
+    """A norm of matrices. Leading axes are independent matrices: one axis (an ensemble), or any where `shape`, that of one matrix, is given."""
 
     shape: tuple[int, ...] | None = None
 
     def _enter(self, x, kind):
         check(self, x, kind)
         x = x.array if isinstance(x, Tree) else x
-        if self.shape is None and x.ndim != 2:
-            raise ValueError(f"{self!r} needs a matrix, got shape {list(x.shape)}; flatten or index it first")
+        if self.shape is None and x.ndim not in (2, 3):
+            raise ValueError(f"{self!r} needs a matrix [m, n] or an ensemble of them [K, m, n], got shape {list(x.shape)}; flatten or index it first")
         if self.shape is not None and tuple(x.shape[-len(self.shape):]) != self.shape:
             raise ValueError(f"{self!r} measures arrays {list(self.shape)}, got shape {list(x.shape)}")
         return x

@@ -18,7 +18,8 @@ from ..objective import Objective
 from ..optimizers import Adam, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
-from . import ship, shipped
+from . import copies, losses, ship, shipped, train_together
+from .width import pictures
 
 DEPTHS = (2, 4, 8, 16, 32)
 SEEDS = (0, 1, 2)
@@ -48,16 +49,23 @@ def network(depth: int, multiplier: str, mass: float = 5.0) -> Module:
 
 def run(method: str, multiplier: str, depth: int, log2_step: int, seed: int, steps: int = STEPS, mass: float = 5.0) -> dict:
     """Train a residual network on Fashion-MNIST; its loss on 1000 training images at the end, inf where it diverged."""
-    rng = np.random.default_rng(seed)
-    images = data.load("fashion")
-    (x, _), t = data.standardize(images.train_x), data.one_hot(images.train_y)
-    net = network(depth, multiplier, mass)
+    rng, net, (x, t) = np.random.default_rng(seed), network(depth, multiplier, mass), pictures()
     batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng))
     try:
         *_, last = descend(batches, net.initialize(rng), METHODS[method](net, 2.0 ** log2_step), steps, schedule=linear(steps))
         return {"loss": float(Objective(net, SquareError(), x[:1000], t[:1000])(last.w))}
     except Diverged:
         return {"loss": float("inf")}
+
+
+def run_many(points: list[dict]) -> list[dict]:
+    """What run returns for points that differ in their step sizes alone, from one ensemble: a network for each step size."""
+    point, etas = {"steps": STEPS, "mass": 5.0, **points[0]}, 2.0 ** np.array([point["log2_step"] for point in points], dtype=float)
+    rng, net, (x, t) = np.random.default_rng(point["seed"]), network(point["depth"], point["multiplier"], point["mass"]), pictures()
+    batches = (Objective(net, SquareError(), x[None, i], t[i]) for i in data.batches(len(x), BATCH, rng))
+    rule, steps = METHODS[point["method"]](net, etas), point["steps"]
+    w, finite = train_together(batches, copies(net.initialize(rng), len(etas)), rule, steps, linear(steps))
+    return losses(Objective(net, SquareError(), x[None, :1000], t[:1000]), w, finite)
 
 
 def block_sums(depth: int, seed: int, multiplier: str = "1/L") -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import data, figures, sweeps
-from ..arrays import normal
+from ..arrays import Array, namespace, normal, to_device
 from ..compounds import MLP
 from ..linalg import polar
 from ..live import Still, still
@@ -22,11 +22,12 @@ from ..optimizers import LARS, Adam, NormalizedDescent, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Vector
-from . import ship, shipped
+from . import copies, losses, program, ship, shipped, train_together
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 SEEDS = (0, 1, 2)
 STEPS, BATCH = 60, 128
+FULL_WIDTHS, FULL_SEEDS = (*WIDTHS, 2048, 4096), (0, 1, 2, 3, 4)
 
 
 def he(net: Module, rng: np.random.Generator) -> Vector:
@@ -64,44 +65,69 @@ GRIDS = {  # log2 of the step sizes tried
 }
 
 
-def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS) -> dict:
-    """Train a three-layer network on Fashion-MNIST; its loss on 1000 training images at the end, inf where it diverged."""
-    rng = np.random.default_rng(seed)
+def network(width: int) -> Module:
+    """Three layers of this width, from 196 pixels to 10 classes."""
+    return MLP(10, width, width, 196, polar=partial(polar, rank=BATCH))  # a gradient of 128 images has rank 128
+
+
+def pictures(device: str = "cpu") -> tuple[Array, Array]:
+    """Fashion-MNIST: x [5000, 196], standardized, and t [5000, 10]; on `device`."""
     images = data.load("fashion")
-    (x, _), t = data.standardize(images.train_x), data.one_hot(images.train_y)
+    return to_device((data.standardize(images.train_x)[0], data.one_hot(images.train_y)), device)
+
+
+def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS, device: str = "cpu") -> dict:
+    """Train a three-layer network on Fashion-MNIST; its loss on 1000 training images at the end, inf where it diverged."""
+    rng, net, (x, t) = np.random.default_rng(seed), network(width), pictures(device)
     start, rule = METHODS[method]
-    net = MLP(10, width, width, x.shape[1], polar=partial(polar, rank=BATCH))  # a gradient of 128 images has rank 128
-    batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng))
+    batches = (Objective(net, SquareError(), x[i], t[i]) for i in data.batches(len(x), BATCH, rng, device))
     try:
-        *_, last = descend(batches, start(net, rng), rule(net, 2.0 ** log2_step), steps, schedule=linear(steps))
+        *_, last = descend(batches, start(net, rng).to(device), rule(net, 2.0 ** log2_step), steps, schedule=linear(steps))
         return {"loss": float(Objective(net, SquareError(), x[:1000], t[:1000])(last.w))}
     except Diverged:
         return {"loss": float("inf")}
 
 
-def layer_changes(method: str, width: int, seed: int, eta: float = 2.0 ** -10) -> np.ndarray:
+def run_many(points: list[dict]) -> list[dict]:
+    """What run returns for points that differ in their step sizes alone, from one ensemble: a network for each step size."""
+    point, etas = {"steps": STEPS, "device": "cpu", **points[0]}, 2.0 ** np.array([point["log2_step"] for point in points], dtype=float)
+    rng, net, (x, t) = np.random.default_rng(point["seed"]), network(point["width"]), pictures(point["device"])
+    start, rule = METHODS[point["method"]]
+    batches = (Objective(net, SquareError(), x[None, i], t[i]) for i in data.batches(len(x), BATCH, rng, point["device"]))
+    w = copies(start(net, rng).to(point["device"]), len(etas))
+    w, finite = train_together(batches, w, rule(net, etas), point["steps"], linear(point["steps"]))
+    return losses(Objective(net, SquareError(), x[None, :1000], t[:1000]), w, finite)
+
+
+def layer_changes(method: str, width: int, seed: int, eta: float = 2.0 ** -10, device: str = "cpu") -> np.ndarray:
     """[2, 3]: for each layer, what its own first step does to its output, rms(D h) / eta, and the bound |D| rms(h) / eta on that.
 
     D is the layer's step, h its input in the network before the step, |D| the RMS -> RMS norm.
     """
     rng = np.random.default_rng(seed)
     images = data.load("fashion")
-    x, t = data.standardize(images.train_x[:BATCH])[0], data.one_hot(images.train_y[:BATCH])
+    x, t = to_device((data.standardize(images.train_x[:BATCH])[0], data.one_hot(images.train_y[:BATCH])), device)
     start, rule = METHODS[method]
-    net = MLP(10, width, width, x.shape[1], polar=partial(polar, rank=BATCH))
-    w = start(net, rng)
+    net = network(width)
+    w = start(net, rng).to(device)
     rule = rule(net, eta)
     step, _ = rule(Objective(net, SquareError(), x, t).gradient(w), rule.start(w), w)
     h, found = x, []
     for W, D in zip(w.leaves()[::-1], step.leaves()[::-1], strict=True):
-        found.append((RMS()(h @ D.T) / eta, RMSOperator()(D) * RMS()(h) / eta))
-        h = np.maximum(h @ W.T, 0)
-    return np.array(found, dtype=float).T
+        found.append((float(RMS()(h @ D.T)) / eta, float(RMSOperator()(D) * RMS()(h)) / eta))
+        h = namespace(h).maximum(h @ W.T, 0)
+    return np.array(found).T
 
 
-def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS) -> list[dict]:
-    """The grid of the sweep."""
-    return [point for method in methods for point in sweeps.grid(method=[method], width=widths, log2_step=GRIDS[method], seed=seeds)]
+def points(methods=METHODS, widths=WIDTHS, seeds=SEEDS, grids=GRIDS, **rest) -> list[dict]:
+    """The grid of the sweep; `rest`, such as device="gpu", goes to every run."""
+    return [point | rest for method in methods for point in sweeps.grid(method=[method], width=widths, log2_step=grids[method], seed=seeds)]
+
+
+def full_points() -> list[dict]:
+    """The grid at full size: two octaves wider, and two octaves down where the best step size falls with the width; five seeds."""
+    falls = lambda method: method.startswith(("SGD", "Adam"))
+    return points(widths=FULL_WIDTHS, seeds=FULL_SEEDS, grids={m: range(grid.start - 2 * falls(m), grid.stop) for m, grid in GRIDS.items()})
 
 
 def results() -> list[dict]:
@@ -109,19 +135,30 @@ def results() -> list[dict]:
     return shipped("width")
 
 
-def drift(rows: list[dict], method: str, seed: int, widths=WIDTHS) -> list[float]:
-    """log2 of the best step size at each width, for one method and seed. Raises ValueError where a run of the sweep failed."""
+TOGETHER = sweeps.Together(run_many, over=("log2_step",), narrow=lambda point: point["width"] <= 128)
+"""An ensemble of ten step sizes takes .2 of the time at width 32, .6 at 128, and no less at 256: benchmarks/together.py measures it."""
+
+
+def drift(rows: list[dict], method: str, seed: int, widths=None) -> list[float]:
+    """log2 of the best step size at each width (WIDTHS unless given), for one method and seed. Raises ValueError where a run of the sweep failed."""
     if errors := {r["error"] for r in rows if "error" in r}:
         raise ValueError(f"some runs of the sweep failed: {', '.join(errors)}")
     mine = lambda width: [r for r in rows if (r["method"], r["width"], r["seed"]) == (method, width, seed)]
-    return [sweeps.best_step([2.0 ** r["log2_step"] for r in mine(width)], [r["loss"] for r in mine(width)])[0] for width in widths]
+    return [sweeps.best_step([2.0 ** r["log2_step"] for r in mine(width)], [r["loss"] for r in mine(width)])[0]
+            for width in widths or WIDTHS]
 
 
-def main() -> None:
+def cost(point: dict) -> float:
+    """What a run takes, about, in runs of width 0."""
+    return 1.0
+
+
+def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the sweep; write its table and the README's picture."""
-    rows = sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps")
-    ship("width", rows)
-    picture(rows).save(Path(__file__).parents[1] / "results" / "drift.png")
+    rows, file = program("width", run, points, full_points, arguments, together=TOGETHER, cost=cost)
+    if file is None:
+        ship("width", rows)
+        picture(rows).save(Path(__file__).parents[1] / "results" / "drift.png")
 
 
 def picture(rows: list[dict]) -> Still:

@@ -97,7 +97,8 @@ class NormalizedDescent(Rule):
 class LARS(Rule):
     """-step_size * |W|_F * g / |g|_F, layer by layer: every layer changes by the same fraction of itself. You, Gitman & Ginsburg 2017.
 
-    Their momentum and weight decay are left out. Raises TypeError when it is not given the weights.
+    Their momentum and weight decay are left out. Step sizes [K] are those of an ensemble, whose networks are kept apart. Raises TypeError when it is
+    not given the weights.
     """
 
     ruler = "Euclidean in each layer, resized by the weights of that layer"
@@ -110,7 +111,7 @@ class LARS(Rule):
     def __call__(self, g: Covector, state: Any = (), w: Vector | None = None) -> tuple[Vector, Any]:
         if w is None:
             raise TypeError("LARS scales its steps by the weights; call rule(g, state, w)")
-        size = lambda x: namespace(x).sqrt((x * x).sum())
+        size = lambda x: namespace(x).sqrt((x * x).sum(tuple(range(getattr(self.step_size, "ndim", 0), x.ndim)), keepdims=True))
         return -(Vector(g.map(lambda x, W: ratio(x * size(W), size(x)), w).nest()) * self.step_size), state
 
 
