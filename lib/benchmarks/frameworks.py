@@ -15,7 +15,7 @@ FRAMEWORKS = {
     "ours": Framework("ours", "metrized", "Metrized"),
     "torch": Framework("torch_peer", "torch", "PyTorch"),
     "compiled": Framework("compiled_peer", "torch", "PyTorch, compiled"),
-    "jax": Framework("jax_peer", "jax", "JAX, jit"),
+    "jax": Framework("jax_peer", "jax", "JAX jit"),
     "autograd": Framework("autograd_peer", "autograd", "autograd"),
     "mygrad": Framework("mygrad_peer", "mygrad", "MyGrad"),
 }

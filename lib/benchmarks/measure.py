@@ -11,7 +11,6 @@ import numpy as np
 
 from .frameworks import installed
 from .pipes import Failed, Process
-from .problem import Problem
 
 LONG_ENOUGH = 0.2
 """Seconds of CPU that one measurement takes at least."""
@@ -59,8 +58,8 @@ class Race:
     `failures` says why an entrant is out: {entrant: reason}.
     """
 
-    def __init__(self, workload, peers: Iterable[str]):
-        self.workload, self.failures, self.first_calls, self.answers = workload, {}, {}, {}
+    def __init__(self, workload, peers: Iterable[str], start: Callable = Process):
+        self.workload, self.start, self.failures, self.first_calls, self.answers = workload, start, {}, {}, {}
         self.ratios = [r for r in workload.ratios if r.peer in ("ours", *peers)]
         self.entrants = list(dict.fromkeys(e for r in self.ratios for e in (Entrant("ours", r.ours), Entrant(r.peer, r.theirs))))
         self.processes: dict[str, Process] = {}
@@ -94,15 +93,15 @@ class Race:
         for e in self.running():
             if not installed(e.framework):
                 self.out(e, "not installed")
-            elif e.framework in self.processes or self._start(e):
+            else:
+                self._start(e.framework)
                 self._prepare(e)
         for r in self.ratios:
             self._compare(r)
 
-    def _start(self, entrant: Entrant) -> bool:
-        name = entrant.framework
-        self.processes[name] = self.stack.enter_context(Process(name, core(), self.folder / f"{name}.log"))
-        return self.attempt(entrant, "ready") is not None
+    def _start(self, framework: str) -> None:
+        if framework not in self.processes:
+            self.processes[framework] = self.stack.enter_context(self.start(framework, core(), self.folder / f"{framework}.log"))
 
     def _prepare(self, e: Entrant) -> None:
         file = self.folder / f"{e.framework}-{e.task}.npz"
@@ -150,7 +149,7 @@ def rows(race: Race, laps: dict[Entrant, list[dict]]) -> list[dict]:
 
 
 def _row(race: Race, laps: dict[Entrant, list[dict]], ratio) -> dict:
-    row = {"workload": race.workload.name, **ratio._asdict()}
+    row = {"workload": race.workload.name, "title": race.workload.title, **ratio._asdict()}
     sides = {"ours": Entrant("ours", ratio.ours), "theirs": Entrant(ratio.peer, ratio.theirs)}
     for side in sides.values():
         if side in race.failures:

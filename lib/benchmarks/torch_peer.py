@@ -3,6 +3,7 @@
 Weights are tensors in PyTorch's own layout; `Network` says how they come from ours and how gradients go back.
 """
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import sqrt
 from typing import NamedTuple
@@ -10,17 +11,17 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from .problem import Job, Problem, repeated
+from .problem import SCHEMES, Job, Lacks, Problem, repeated
 
 torch.set_num_threads(1)
 F, Tensor = torch.nn.functional, torch.Tensor
 
 
-def mlp(x: Tensor, weights: list[Tensor]) -> Tensor:
+def mlp(x: Tensor, weights: list[Tensor], bond: Callable = F.relu) -> Tensor:
     *outer, first = weights
     x = F.linear(x, first)
     for W in reversed(outer):
-        x = F.linear(F.relu(x), W)
+        x = F.linear(bond(x), W)
     return x
 
 
@@ -43,10 +44,22 @@ def rotary(x: Tensor, turn: Tensor) -> Tensor:
     return torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2))) * turn).flatten(-2)
 
 
-def attention(x: Tensor, weights: list[Tensor], heads: int, turn: Tensor) -> Tensor:
+def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention with logits q . k / d."""
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=1 / q.shape[-1])
+
+
+def attend_in_steps(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """The same, written out."""
+    T, d = q.shape[-2:]
+    future = torch.ones(T, T, dtype=bool).triu(1)
+    return (q @ k.mT / d).masked_fill(future, -torch.inf).softmax(-1) @ v
+
+
+def attention(x: Tensor, weights: list[Tensor], heads: int, turn: Tensor, attend: Callable) -> Tensor:
     out, *qkv = weights
     q, k, v = (F.linear(x, W).unflatten(-1, (heads, -1)).transpose(-3, -2) for W in qkv)
-    y = F.scaled_dot_product_attention(rotary(q, turn), rotary(k, turn), v, is_causal=True, scale=1 / q.shape[-1])
+    y = attend(rotary(q, turn), rotary(k, turn), v)
     return F.linear(y.transpose(-3, -2).flatten(-2), out) / 3
 
 
@@ -54,12 +67,12 @@ def gelu(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh") / 1.1289930685705
 
 
-def gpt(x: Tensor, weights: list[Tensor], heads: int, turn: Tensor) -> Tensor:
+def gpt(x: Tensor, weights: list[Tensor], heads: int, turn: Tensor, attend: Callable) -> Tensor:
     out, *blocks, table = weights
     x, L = F.embedding(x, table), 2 * (len(blocks) // 6)
     for i in reversed(range(0, len(blocks), 6)):
         down, up, *rest = blocks[i:i + 6]
-        x = torch.lerp(x, attention(x, rest, heads, turn), 1 / L)
+        x = torch.lerp(x, attention(x, rest, heads, turn, attend), 1 / L)
         x = torch.lerp(x, F.linear(gelu(F.linear(x, up)), down), 1 / L)
     return F.linear(x, out)
 
@@ -75,7 +88,11 @@ class Network(NamedTuple):
 
     def loss(self, weights: list[Tensor]) -> Tensor:
         """Mean cross-entropy on the batch."""
-        return F.cross_entropy(self.outputs(self.x, weights).flatten(0, -2), self.t.flatten())
+        return self.loss_of(self.outputs(self.x, weights))
+
+    def loss_of(self, y: Tensor) -> Tensor:
+        """The same of outputs y."""
+        return F.cross_entropy(y.flatten(0, -2), self.t.flatten())
 
 
 def arrays(tensors: list[Tensor]) -> list[np.ndarray]:
@@ -95,25 +112,20 @@ def images(problem: Problem, layout: torch.memory_format) -> Network:
     return Network(convnet, weights, order(torch.tensor(problem.x).permute(0, 3, 1, 2)), torch.tensor(problem.t), back)
 
 
-def network(problem: Problem, layout: torch.memory_format = torch.contiguous_format) -> Network:
-    """The network that the problem names. Raises KeyError where it has none."""
+def network(problem: Problem, layout: torch.memory_format = torch.contiguous_format, attend: Callable = attend) -> Network:
+    """The network that the problem names. Raises Lacks where there is none."""
     if problem.network == "conv":
         return images(problem, layout)
-    outputs = {"mlp": mlp, "gpt": gpt}[problem.network]
     weights, x, t = list(map(torch.tensor, problem.weights)), torch.tensor(problem.x), torch.tensor(problem.t)
+    outputs = problem.pick({"mlp": mlp, "tanh mlp": partial(mlp, bond=torch.tanh), "gpt": gpt})
     if problem.network == "gpt":
-        heads = problem.options["heads"]
-        turn = turns(x.shape[-1], weights[-1].shape[-1] // heads).to(torch.complex64 if weights[0].dtype == torch.float32 else torch.complex128)
-        outputs = partial(gpt, heads=heads, turn=turn)
+        heads, table = problem.options["heads"], weights[-1]
+        turn = turns(x.shape[-1], table.shape[-1] // heads).to(table.dtype.to_complex())
+        outputs = partial(gpt, heads=heads, turn=turn, attend=attend)
     return Network(outputs, weights, x, t, arrays)
 
 
-SIX_STEP = [[c / 1024 for c in row] for row in (
-    (3955, -8306, 5008), (3735, -6681, 3463), (3799, -6499, 3211), (4019, -6385, 2906), (2677, -3029, 1162), (2172, -1833, 682))]
-"""metrized.linalg.SIX_STEP, which this process must not import; that both agree is checked before timing."""
-
-
-def newton_schulz(G: Tensor, scheme: list = SIX_STEP) -> Tensor:
+def newton_schulz(G: Tensor, scheme: list = SCHEMES["SIX_STEP"]) -> Tensor:
     """The iteration of metrized.linalg.newton_schulz with scaling and sum fused into the products."""
     if G.shape[0] > G.shape[1]:
         return newton_schulz(G.T, scheme).T
@@ -129,34 +141,146 @@ def dual(gradients: list[Tensor]) -> list[Tensor]:
     return [sqrt(G.shape[0] / G.shape[1]) / len(gradients) * newton_schulz(G) for G in gradients]
 
 
-def training(net: Network, compiler: Callable, direction: Callable | None = None, step_size: float = 1e-3) -> Job:
-    """Steps w <- w - step_size * direction(gradients), in place; direction None is the identity. Answers: direction, gradients."""
-    loss, direction = compiler(net.loss), direction and compiler(torch.no_grad()(direction))
-    first, weights = [W.clone() for W in net.weights], [W.requires_grad_() for W in net.weights]
-    gradients = lambda: torch.autograd.grad(loss(weights), weights)
+def plain(f: Callable) -> Callable:
+    """f as it is: what torch.compile is in the eager peer."""
+    return f
+
+
+class Training:
+    """Steps w <- w - step_size * direction(gradients), in place; direction None is the identity."""
+
+    def __init__(self, net: Network, step_size: float, compiler: Callable = plain, direction: Callable | None = None):
+        self.net, self.loss, self.step_size = net, compiler(net.loss), step_size
+        self.direction = direction and compiler(torch.no_grad()(direction))
+        self.first, self.weights = [W.clone() for W in net.weights], [W.requires_grad_() for W in net.weights]
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        torch._foreach_copy_(self.weights, self.first)
+
+    def gradients(self) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(self.loss(self.weights), self.weights)
+
+    def step(self) -> None:
+        g = self.gradients()
+        with torch.no_grad():
+            torch._foreach_add_(self.weights, self.direction(g) if self.direction else g, alpha=-self.step_size)
+
+    def job(self) -> Job:
+        """Answers: direction, gradients. The first step is taken, so that all is compiled."""
+        g = self.gradients()
+        answers = (self.net.back(self.direction(g)) if self.direction else []) + self.net.back(g)
+        self.step()
+        return Job(answers, repeated(self.step, self.restart))
+
+
+def with_modules(problem: Problem) -> Job:
+    """Steps of an MLP as most people write them: nn.Sequential, backward, optim.SGD."""
+    if problem.network != "mlp":
+        raise Lacks(problem.network)
+    layers = [torch.nn.Linear(W.shape[1], W.shape[0], bias=False) for W in reversed(problem.weights)]
+    net = torch.nn.Sequential(*[module for layer in layers for module in (layer, torch.nn.ReLU())][:-1])
+    x, t, optimizer = torch.tensor(problem.x), torch.tensor(problem.t), torch.optim.SGD(net.parameters(), lr=problem.options["step_size"])
+    first = list(map(torch.tensor, reversed(problem.weights)))
 
     @torch.no_grad()
     def restart():
-        torch._foreach_copy_(weights, first)
+        torch._foreach_copy_(list(net.parameters()), first)
+
+    def step():
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), t).backward()
+        optimizer.step()
+
+    restart()
+    step()
+    return Job(arrays([layer.weight.grad for layer in reversed(layers)]), repeated(step, restart))
+
+
+def one_by_one(problem: Problem) -> Job:
+    """A step of each network of an ensemble after the other."""
+    alone = [Training(network(replace(problem, weights=list(layers))), step_size)
+             for *layers, step_size in zip(*problem.weights, problem.options["step_sizes"], strict=True)]
+    answers = [np.stack(layer) for layer in zip(*(arrays(one.gradients()) for one in alone), strict=True)]
+    return Job(answers, repeated(lambda: [one.step() for one in alone], lambda: [one.restart() for one in alone]))
+
+
+def stacked(x: Tensor, weights: list[Tensor]) -> Tensor:
+    """`mlp` of some networks at once: weights [K, m, n], x [n, features], outputs [K, n, 10]."""
+    *outer, first = weights
+    x = torch.matmul(x, first.mT)
+    for W in reversed(outer):
+        x = torch.bmm(F.relu(x), W.mT)
+    return x
+
+
+def ensemble(problem: Problem) -> Job:
+    """A step of all networks of an ensemble side by side: the sum of their losses has the gradient of each."""
+    net = network(problem)
+    weights, K = [W.requires_grad_() for W in net.weights], len(net.weights[0])
+    first, sizes = [W.detach().clone() for W in weights], torch.tensor(problem.options["step_sizes"])[:, None, None]
+    labels = net.t.repeat(K)
+    loss = lambda: F.cross_entropy(stacked(net.x, weights).flatten(0, 1), labels, reduction="sum") / len(net.t)
+    gradients = lambda: torch.autograd.grad(loss(), weights)
+
+    @torch.no_grad()
+    def step(g):
+        for W, G in zip(weights, g, strict=True):
+            W.addcmul_(G, sizes, value=-1)
+
+    return Job(arrays(gradients()), repeated(lambda: step(gradients()), torch.no_grad()(lambda: torch._foreach_copy_(weights, first))))
+
+
+def answered(net: Network, task: Callable) -> Job:
+    """A task that is repeated as it is, and answers what it returns."""
+    return Job(net.back(task()), repeated(task))
+
+
+def directed(problem: Problem) -> tuple[Network, tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """The network, its weights, and a direction. Attention is written out: the fused one has no forward mode."""
+    net = network(problem, attend=attend_in_steps)
+    return net, tuple(net.weights), tuple(map(torch.tensor, problem.direction()))
+
+
+def gauss_newton(problem: Problem) -> Job:
+    """J^T l'' J v by forward mode, then by reverse mode."""
+    net, weights, v = directed(problem)
+    outputs = lambda *weights: net.outputs(net.x, weights)
 
     def task():
-        g = gradients()
-        with torch.no_grad():
-            torch._foreach_add_(weights, direction(g) if direction else g, alpha=-step_size)
+        y, Jv = torch.func.jvp(outputs, weights, v)
+        curved = torch.func.jvp(torch.func.grad(net.loss_of), (y,), (Jv,))[1]
+        return torch.func.vjp(outputs, *weights)[1](curved)
 
-    g = gradients()
-    answers = (net.back(direction(g)) if direction else []) + net.back(g)
-    task()
-    return Job(answers, repeated(task, restart))
+    return answered(net, task)
+
+
+def hessian(problem: Problem) -> Job:
+    """H v by forward over reverse mode."""
+    net, weights, v = directed(problem)
+    slope = torch.func.grad(lambda *weights: net.loss(weights), tuple(range(len(weights))))
+    return answered(net, lambda: torch.func.jvp(slope, weights, v)[1])
+
+
+def orthogonalizer(problem: Problem, polar: Callable) -> Job:
+    """A map of one matrix to another."""
+    G = torch.tensor(problem.weights[0])
+    return Job(arrays([polar(G)]), repeated(lambda: polar(G)))
+
+
+def svd_polar(G: Tensor) -> Tensor:
+    U, _, Vt = torch.linalg.svd(G, full_matrices=False)
+    return U @ Vt
 
 
 def tasks(compiler: Callable) -> dict[str, Callable[[Problem], Job]]:
-    """The tasks by name, with functions compiled by `compiler`."""
-    return {
-        "step": lambda p: training(network(p), compiler, None, p.step_size),
-        "step, channels last": lambda p: training(network(p, torch.channels_last), compiler, None, p.step_size),
-        "dualized step": lambda p: training(network(p), compiler, dual, p.step_size),
-    }
+    """Steps, with functions compiled by `compiler`."""
+    size = lambda p: p.options["step_size"]
+    return {"step": lambda p: Training(network(p), size(p), compiler).job(),
+            "step, channels last": lambda p: Training(network(p, torch.channels_last), size(p), compiler).job(),
+            "dualized step": lambda p: Training(network(p), size(p), compiler, dual).job()}
 
 
-TASKS = tasks(lambda f: f)
+TASKS = {**tasks(plain), "step, with modules": with_modules, "one by one": one_by_one, "ensemble": ensemble, "Gauss-Newton product": gauss_newton, "Hessian product": hessian,
+         "SVD": partial(orthogonalizer, polar=svd_polar),
+         **{name: partial(orthogonalizer, polar=partial(newton_schulz, scheme=scheme)) for name, scheme in SCHEMES.items()}}

@@ -13,7 +13,7 @@ from typing import TextIO
 import numpy as np
 
 from .frameworks import FRAMEWORKS
-from .problem import Job, load
+from .problem import Job, Lacks, load
 
 try:
     from resource import RUSAGE_SELF, getrusage
@@ -32,19 +32,16 @@ class Worker:
     def __init__(self, framework: str):
         self.framework, self.jobs = framework, {}
 
-    def ready(self) -> dict:
-        """Imports the framework."""
-        self.tasks = import_module(f".{FRAMEWORKS[self.framework].file}", __package__).TASKS
-        return {}
-
     def prepare(self, task: str, problem: str, answers: str) -> dict:
         """Makes a task ready and writes its answers to a file; "lacks" where the framework does not have it. Wall time of the first call."""
+        tasks, given = import_module(f".{FRAMEWORKS[self.framework].file}", __package__).TASKS, load(Path(problem))
         start = time.perf_counter()
         try:
-            job = self.tasks[task](load(Path(problem)))
-        except (KeyError, NotImplementedError):
+            if task not in tasks:
+                raise Lacks(task)
+            self.jobs[task] = job = tasks[task](given)
+        except Lacks:
             return {"lacks": True}
-        self.jobs[task] = job
         np.savez(answers, *job.answers)
         return {"first_call": time.perf_counter() - start}
 
