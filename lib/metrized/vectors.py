@@ -7,6 +7,7 @@ turn a Covector into a Vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import repeat
 from numbers import Real
 from operator import add, sub
 
@@ -58,13 +59,8 @@ class Tree:
         for other in others:
             _agree(self, other)
         if not isinstance(value, tuple):
-            return type(self)(f(value, *[o.value for o in others]))
-        return make(type(self), tuple([part.map(f, *rest) for part, *rest in zip(value, *[o.value for o in others], strict=True)]))
-
-    @property
-    def device(self) -> str:
-        """Where the numbers lie: "cpu" or "gpu"."""
-        return next(map(device_of, self.leaves()), "cpu")
+            return type(self)(f(value, *[other.value for other in others]))
+        return make(type(self), tuple(map(_map, repeat(f), value, *[other.value for other in others])))
 
     def to(self, device: str) -> Tree:
         """The same numbers on `device`, "cpu" or "gpu". Random weights are drawn on the host and moved, so they are the same everywhere."""
@@ -183,12 +179,16 @@ def relabel(kind: type, tree: Tree) -> Tree:
     return make(kind, tuple([relabel(kind, part) for part in value]) if isinstance(value, tuple) else value)
 
 
+def _map(f: Callable[..., Array], tree: Tree, *others: Tree) -> Tree:
+    return tree.map(f, *others)
+
+
 def combine(f: Callable[[Array, Array], Array], a: Tree, b: Tree) -> Tree:
     """f(array, array) in every leaf of two elements of one class. Raises ValueError where their nests or their shapes differ."""
     x, y = a.value, b.value
     _agree(a, b)
     if isinstance(x, tuple):
-        return make(type(a), tuple([combine(f, part, other) for part, other in zip(x, y, strict=True)]))
+        return make(type(a), tuple(map(combine, repeat(f), x, y)))
     if x.shape != y.shape:
         raise ValueError(f"shapes {list(x.shape)} and {list(y.shape)} do not match")
     return make(type(a), f(x, y))
