@@ -1,6 +1,7 @@
 """The experiments behind the lectures, each a module that is also a program; the tables that they ship lie in results/."""
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterable
 from importlib.resources import files
 from math import inf
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import data, sweeps
-from ..arrays import to_numpy
+from ..arrays import Array, to_device, to_numpy, whole
 from ..train import descend
 from ..vectors import Vector
 
@@ -40,9 +41,19 @@ def write(path: Path, rows: list[dict]) -> None:
 # Ensembles
 
 
+def step_sizes(points: list[dict], device: str = "cpu") -> Array:
+    """[K]: the step sizes of points that have a log2_step."""
+    return to_device(2.0 ** np.array([point["log2_step"] for point in points]), device)
+
+
 def copies(w: Vector, K: int) -> Vector:
     """An ensemble of K networks with the same weights."""
     return w.map(lambda W: W[None].repeat(K, 0))
+
+
+def member(w: Vector, k: int) -> Vector:
+    """Network k of an ensemble."""
+    return w.map(lambda W: W[k])
 
 
 def train_together(batches: Iterable, w: Vector, rule, steps: int, schedule: Callable) -> tuple[Vector, np.ndarray]:
@@ -64,35 +75,52 @@ def losses(objective: Callable, w: Vector, finite: np.ndarray) -> list[dict]:
 # Programs
 
 
-def program(module: str, run: Callable, points: Callable[[], list[dict]], full: Callable[[], list[dict]], arguments: list[str] | None = None,
-            jobs: int | None = None, **options) -> tuple[list[dict], Path | None]:
-    """Do what the command line of an experiment asks for: the rows of its sweep, and the file of its own that they have been written to.
+def program(experiment: str, run: Callable, points: Callable[[], list[dict]], arguments: list[str] | None = None, *,
+            full: Callable[[], list[dict]] | None = None, jobs: int | None = None, **options) -> list[dict] | None:
+    """Do what the command line asks of an experiment, and write its table: results/`experiment`.json from points(), whose rows are returned.
 
-    Without --full the rows are those of points(), and None says that they are to be shipped; with it those of full(). `jobs`, `options`: of sweep.
+    With --full it is a file of the user's, from full(), and nothing is returned. `jobs` (unless the user says otherwise) and `options` go to sweep.
     """
-    parser = argparse.ArgumentParser(prog=f"python -m metrized.examples.{module}", description="Computes what is missing of this experiment's sweep.")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--scheduler", metavar="ADDRESS", help="compute on the dask cluster with its scheduler there, as in tcp://10.0.0.1:8786")
-    where.add_argument("--jobs", type=int, metavar="N", help=f"processes on this machine (default {jobs or 'one a core'})")
-    parser.add_argument("--full", type=Path, metavar="FILE", help="the sweep at full size, for a large machine or a cluster; the table goes to FILE")
-    asked = parser.parse_args(arguments)
+    asked = _parser(experiment, jobs, full is not None).parse_args(arguments)
     try:
         client = _client(asked.scheduler) if asked.scheduler else None
-        if asked.jobs is not None and asked.jobs < 1:
-            raise ValueError(f"--jobs {asked.jobs}: at least one process is needed")
-        if asked.full and not asked.full.resolve().parent.is_dir():
-            raise ValueError(f"--full {asked.full}: there is no folder {asked.full.parent}")
         rows = sweeps.sweep(run, full() if asked.full else points(), cache=data.cache_folder() / "sweeps", client=client,
                             jobs=None if client else asked.jobs or jobs, **options)
     except (ValueError, OSError, RuntimeError) as error:
-        parser.error(str(error))
+        sys.exit(f"{experiment}: {error}")
     except KeyboardInterrupt as stopped:
-        parser.exit(130, f"\n{stopped}\n")
+        sys.exit(f"\n{stopped}")
     if failed := [row for row in rows if "error" in row]:
-        parser.exit(1, f"{len(failed)} of {len(rows)} runs failed, and no table was written; the first: {failed[0]}\n")
+        sys.exit(f"{len(failed)} of {len(rows)} runs failed, so no table was written; the same command tries them again. The first: {failed[0]}")
     if asked.full:
-        write(asked.full, rows)
-    return rows, asked.full
+        return write(asked.full, rows)
+    ship(experiment, rows)
+    return rows
+
+
+def _parser(experiment: str, jobs: int | None, full: bool) -> argparse.ArgumentParser:
+    """The command line of an experiment."""
+    program = f"python -m metrized.examples.{Path(sys.argv[0]).stem}"
+    parser = argparse.ArgumentParser(prog=program, description=f"Compute what is missing of the table {experiment!r}, and write it.")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=at_least_one, metavar="N", help=f"processes of this machine; default {jobs or 'one a core'}")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="compute on the dask cluster with this scheduler, such as tcp://10.0.0.1:8786")
+    if full:
+        parser.add_argument("--full", type=_new_file, metavar="FILE", help="the experiment at full size; the table goes to FILE")
+    else:
+        parser.set_defaults(full=None)
+    return parser
+
+
+def at_least_one(text: str) -> int:
+    return whole("--jobs", "N", int(text))
+
+
+def _new_file(text: str) -> Path:
+    """A path that can be written to. Raises ArgumentTypeError where its folder is not there: hours later would be late."""
+    if not Path(text).resolve().parent.is_dir():
+        raise argparse.ArgumentTypeError(f"there is no folder {Path(text).parent}")
+    return Path(text)
 
 
 def _client(address: str):

@@ -6,14 +6,14 @@ from math import inf
 
 import numpy as np
 
-from .. import data, sweeps
+from .. import data
 from ..compounds import MLP
 from ..losses import CrossEntropy
 from ..norms import Euclidean
 from ..objective import Objective
 from ..optimizers import SteepestDescent
 from ..train import descend
-from . import ship, shipped
+from . import program, shipped
 from .width import he
 
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -67,4 +67,4 @@ def best(rows: list[dict], target: float) -> dict[int, list[float]]:
 
 
 if __name__ == "__main__":
-    ship("batches", sweeps.sweep(run, points()))
+    program("batches", run, points)

@@ -35,7 +35,7 @@ from ..optimizers import (
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Covector, Vector
-from . import ship, shipped
+from . import program, shipped
 
 SEEDS = (0, 1, 2)
 WIDTH, STEPS, BATCH = 64, 100, 128
@@ -202,9 +202,9 @@ def best(rows: list[dict], rule: str) -> np.ndarray:
     return np.array(found).T
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the sweep and write its table."""
-    ship("duality", sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps"))
+    program("duality", run, points, arguments)
 
 
 if __name__ == "__main__":

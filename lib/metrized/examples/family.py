@@ -18,7 +18,7 @@ from ..optimizers import SGD, Adafactor, Adagrad, Adam, Clipped, HeavyBall, Lion
 from ..schedules import cosine, warmup
 from ..train import Diverged, descend
 from ..vectors import Vector
-from . import ship, shipped
+from . import program, shipped
 
 CONTEXT, BATCH, STEPS, WARMUP = 16, 16, 200, 10
 SEEDS = (0, 1, 2)
@@ -108,9 +108,9 @@ def tuned(rows: list[dict], method: str, begin: str = "orthogonal") -> tuple[int
     return best, losses[best]
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the sweep and write its table."""
-    ship("family", sweeps.sweep(run, points(), cache=data.cache_folder() / "sweeps"))
+    program("family", run, points, arguments)
 
 
 if __name__ == "__main__":

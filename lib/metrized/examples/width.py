@@ -1,6 +1,8 @@
 """Lecture 10's experiment: does the best step size stay put when a network gets wider?
 
     python -m metrized.examples.width          computes what is missing of results/width.json, and draws results/drift.png
+
+Its options, and how to run it at full size, are told in cluster.md.
 """
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +24,7 @@ from ..optimizers import LARS, Adam, NormalizedDescent, SteepestDescent
 from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Vector
-from . import copies, losses, program, ship, shipped, train_together
+from . import copies, losses, program, shipped, step_sizes, train_together
 
 WIDTHS = (32, 64, 128, 256, 512, 1024)
 SEEDS = (0, 1, 2)
@@ -90,11 +92,11 @@ def run(method: str, width: int, log2_step: int, seed: int, steps: int = STEPS, 
 
 def run_many(points: list[dict]) -> list[dict]:
     """What run returns for points that differ in their step sizes alone, from one ensemble: a network for each step size."""
-    point, etas = {"steps": STEPS, "device": "cpu", **points[0]}, 2.0 ** np.array([point["log2_step"] for point in points], dtype=float)
+    point = {"steps": STEPS, "device": "cpu", **points[0]}
     rng, net, (x, t) = np.random.default_rng(point["seed"]), network(point["width"]), pictures(point["device"])
     start, rule = METHODS[point["method"]]
     batches = (Objective(net, SquareError(), x[None, i], t[i]) for i in data.batches(len(x), BATCH, rng, point["device"]))
-    w = copies(start(net, rng).to(point["device"]), len(etas))
+    w, etas = copies(start(net, rng).to(point["device"]), len(points)), step_sizes(points, point["device"])
     w, finite = train_together(batches, w, rule(net, etas), point["steps"], linear(point["steps"]))
     return losses(Objective(net, SquareError(), x[None, :1000], t[:1000]), w, finite)
 
@@ -155,9 +157,7 @@ def cost(point: dict) -> float:
 
 def main(arguments: list[str] | None = None) -> None:
     """Compute what is missing of the sweep; write its table and the README's picture."""
-    rows, file = program("width", run, points, full_points, arguments, together=TOGETHER, cost=cost)
-    if file is None:
-        ship("width", rows)
+    if rows := program("width", run, points, arguments, full=full_points, together=TOGETHER, cost=cost):
         picture(rows).save(Path(__file__).parents[1] / "results" / "drift.png")
 
 
