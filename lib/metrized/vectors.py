@@ -62,6 +62,11 @@ class Tree:
             return type(self)(f(value, *[other.value for other in others]))
         return make(type(self), tuple(map(_map, repeat(f), value, *[other.value for other in others])))
 
+    @property
+    def device(self) -> str:
+        """Where the numbers lie: "cpu" or "gpu"."""
+        return next(map(device_of, self.leaves()), "cpu")
+
     def to(self, device: str) -> Tree:
         """The same numbers on `device`, "cpu" or "gpu". Random weights are drawn on the host and moved, so they are the same everywhere."""
         return self.map(lambda x: to_device(x, device))
