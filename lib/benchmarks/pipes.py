@@ -19,9 +19,10 @@ class Process:
 
     def __init__(self, framework: str, core: int, log: Path):
         self.framework, self.log = framework, log
+        environment = os.environ | ONE_THREAD | {"TORCHINDUCTOR_CACHE_DIR": str(log.parent)}  # compilers begin anew
         with log.open("w") as errors:
             self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", framework, str(core)], stdin=subprocess.PIPE, text=True,
-                                            stdout=subprocess.PIPE, stderr=errors, env=os.environ | ONE_THREAD, cwd=Path(__file__).parents[1])
+                                            stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=Path(__file__).parents[1])
 
     def ask(self, method: str, **arguments) -> dict:
         """The reply of the worker. Raises Failed."""
