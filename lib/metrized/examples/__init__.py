@@ -113,6 +113,7 @@ def _parser(experiment: str, jobs: int | None, full: bool) -> argparse.ArgumentP
 
 
 def at_least_one(text: str) -> int:
+    """A whole number, 1 or more; by this name argparse speaks of it."""
     return whole("--jobs", "N", int(text))
 
 
