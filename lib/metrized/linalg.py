@@ -80,10 +80,25 @@ def newton_schulz(G: Array, scheme=SIX_STEP) -> Array:
     X = ratio(G, top)
     size = xp.sqrt((X * X).sum((-2, -1), keepdims=True))
     X = ratio(X, size)
+    if X.shape[-1] >= 3 * X.shape[-2]:
+        return _factor(X @ transpose(X), scheme) @ X
     for a, b, c in scheme:
         A = X @ transpose(X)
         X = a * X + (b * A + c * (A @ A)) @ X
     return X
+
+
+def _factor(A: Array, scheme) -> Array:
+    """F with newton_schulz(X) = F X, from A = X X^T alone: X <- P X is A <- P A P and F <- P F, with no product as long as X.
+
+    A holds squares, so in float32 the factor of a singular value near the scheme's lower end is off by some thousandths, as is the scheme.
+    """
+    one = P = F = namespace(A).eye(A.shape[-1], dtype=A.dtype)
+    for a, b, c in scheme:
+        A = P @ A @ P
+        P = a * one + b * A + c * (A @ A)
+        F = P @ F
+    return F
 
 
 fast_polar = partial(newton_schulz, scheme=SIX_STEP)

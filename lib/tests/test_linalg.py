@@ -137,3 +137,19 @@ def test_conjugate_gradient_takes_no_more_products_than_allowed(rng):
     calls, A = [], np.diag(np.linspace(1, 100, 50))
     conjugate_gradient(lambda v: calls.append(1) or A @ v, rng.standard_normal(50), steps=3)
     assert len(calls) == 3
+
+
+@pytest.mark.parametrize("scheme", [CUBIC, QUINTIC, MUON, SIX_STEP], ids=["cubic", "quintic", "Muon", "six steps"])
+@pytest.mark.parametrize("shape", [(5, 15), (16, 5), (3, 4, 40), (2, 7, 20)], ids=str)
+def test_long_matrices_go_through_the_same_steps(shape, scheme, rng):
+    """Three times as long as wide and more: only X X^T is iterated, and the result is that of X <- a X + b A X + c A^2 X all the same."""
+    def in_steps(X):
+        for a, b, c in scheme:
+            A = X @ X.swapaxes(-1, -2)
+            X = a * X + b * A @ X + c * A @ A @ X
+        return X
+
+    G = rng.standard_normal(shape)
+    expected = in_steps(G / np.sqrt((G * G).sum((-2, -1), keepdims=True)))
+    np.testing.assert_allclose(newton_schulz(G, scheme), expected, rtol=1e-9, atol=1e-11)
+    np.testing.assert_allclose(newton_schulz(G.astype(np.float32), scheme), expected, atol=1e-3)
