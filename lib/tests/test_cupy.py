@@ -4,8 +4,11 @@ Where there is a GPU the same tests run on it too; `-m gpu` picks those.
 """
 import ast
 import inspect
+import json
 import operator
 import pickle
+import re
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -19,12 +22,14 @@ import test_norms
 import test_optimizers
 
 from laws import adjoint, is_data, nest_map, random_like, same, slope
-from metrized import arrays, data, linalg, optimizers
+from metrized import arrays, data, linalg, optimizers, sweeps
 from metrized.arrays import is_array, namespace, to_device, to_numpy, usable
 from metrized.bonds import Bond, Tanh
 from metrized.compounds import MLP
 from metrized.curvature import hunt, majorization_gap, quadratic_model, sharpness, sharpness_gradient, spectrum
+from metrized.examples import duality, gpt, gpt_sweep, width
 from metrized.ledger import Ledger
+from metrized.lesson import claim
 from metrized.losses import CrossEntropy, SquareError
 from metrized.norms import Euclidean, Layerwise, RMSOperator, Spectral
 from metrized.objective import Objective
@@ -42,6 +47,7 @@ from metrized.optimizers import (
     SteepestDescent,
 )
 from metrized.schedules import averaged, cosine, exponential, tail
+from metrized.sweeps import column, sweep
 from metrized.train import Diverged, descend
 from metrized.vectors import Covector, Tree, Vector
 
@@ -497,6 +503,98 @@ def test_training_goes_on_from_a_pickle_on_the_device(gpu, rng):
 def test_the_ledger_counts_on_the_host_alone(gpu, rng):
     with pytest.raises(TypeError, match="counts on the host.*to_numpy"):
         Ledger().watch(to_device(np.ones(3), "gpu"))
+
+
+# Experiments, sweeps and lectures.
+
+SMALL = {  # experiment: a point that takes a moment
+    width: dict(method="dualized", width=32, log2_step=0, seed=0, steps=3),
+    duality: dict(rule="modular", log2_step=-1, seed=0, steps=3),
+    gpt_sweep: dict(optimizer="dualized", width=16, depth=1, log2_step=-2, seed=0, steps=2),
+}
+
+
+@pytest.mark.parametrize("experiment", SMALL, ids=lambda e: e.__name__.rpartition(".")[2])
+def test_a_sweep_trains_on_the_device(experiment, gpu, objectives):
+    """The same losses as on the host; every network, its batches and its test lie on the device, in single runs and in ensembles."""
+    point = SMALL[experiment]
+    points = [{**point, "log2_step": point["log2_step"] + k} for k in (-1, 0)]
+    here = column(sweep(experiment.run, points, jobs=1, progress=False), "loss")
+    objectives.clear()
+    there = column(sweep(experiment.run, [p | {"device": "gpu"} for p in points], jobs=1, progress=False), "loss")
+    np.testing.assert_allclose(there, here, rtol=1e-4)
+    if hasattr(experiment, "run_many"):
+        np.testing.assert_allclose([row["loss"] for row in experiment.run_many([p | {"device": "gpu"} for p in points])], here, rtol=1e-3)
+    assert set(objectives) == {"gpu"}
+    assert {p["device"] for p in experiment.points(device="gpu")} == {"gpu"} and not any("device" in p for p in experiment.points())
+
+
+@pytest.fixture
+def objectives(monkeypatch):
+    """{device: the cells (or "") in which an objective was made on it}."""
+    found, initialize = {}, Objective.__init__
+
+    def note(self, module, loss, x, t):
+        found.setdefault(arrays.device_of(x), set()).add(found.get("cell", ""))
+        initialize(self, module, loss, x, t)
+
+    monkeypatch.setattr(Objective, "__init__", note)
+    return found
+
+
+@pytest.mark.parametrize("rule", duality.RULES)
+def test_every_rule_of_lecture_12_takes_the_same_first_step(rule, gpu):
+    (g, step), (here, there) = duality.first_step(rule, 0, "gpu"), duality.first_step(rule, 0)
+    agree((g, step), (here, there), 1e-4)
+    found, cosine = duality.direction(rule, 0, "gpu")
+    assert found == duality.direction(rule, 0)[0] and 0 < cosine <= 1.0001
+
+
+@pytest.mark.parametrize("method", ["SGD", "LARS", "spectral", "dualized"])
+def test_the_coordinate_check_runs_on_the_device(method, gpu):
+    np.testing.assert_allclose(width.layer_changes(method, 32, 0, device="gpu"), width.layer_changes(method, 32, 0), rtol=1e-3)
+
+
+def test_a_gpt_trains_validates_and_writes_on_the_device(gpu, objectives):
+    """The same losses and the same letters as on the host; every network and every batch lie on the device."""
+    tokens = RNG(0).integers(0, 11, 2000)
+    settings = gpt.Settings(width=16, depth=1, heads=2, context=8, batch=4, steps=3)
+    net, found = gpt.network(settings, 11), {}
+    for device in ("cpu", "gpu"):
+        objectives.clear()
+        steps = [step for step, _ in gpt.train(settings, tokens, net, device=device)]
+        w = steps[-1].w
+        found[device] = [float(s.loss) for s in steps], gpt.validation_loss(net, w, tokens, 8), gpt.sample(net, w, tokens[:8], 20, 0.0, RNG(1), 8)
+        assert w.device == device and set(objectives) == {device}
+    for a, b in zip(found["gpu"], found["cpu"], strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4)
+
+
+LECTURES = {  # name: (what is shortened, the cells that stay on the host: memory and operations are counted there, and a clock compares both)
+    "10-spectral-width": ({}, set()),
+    "12-duality": ({}, set()),
+    "13-scale": ({"steps=1500": "steps=120"}, {"13-063", "13-066", "13-069", "13-080", "13-104"}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LECTURES)
+def test_a_lecture_runs_on_the_device(name, gpu, objectives, monkeypatch, capsys):
+    """With usable("gpu") in the setup every network of lectures 10, 12 and 13 is there, and the claims hold as they do on the host."""
+    shorter, host = LECTURES[name]
+    monkeypatch.setattr(sweeps, "sweep", partial(sweeps.sweep, jobs=1, progress=False))  # other processes have no stand-in
+    notebook = json.loads((PACKAGE.parents[1] / "lectures" / f"{name}.ipynb").read_text())
+    cells = {c["id"]: re.sub(r"^(\s*)%pip.*$", r"\1pass", "".join(c["source"]), flags=re.M) for c in notebook["cells"] if c["cell_type"] == "code"}
+    for old, new in {'usable("cpu")': 'usable("gpu")', **shorter}.items():
+        assert sum(old in source for source in cells.values()) == 1
+        cells = {cell: source.replace(old, new) for cell, source in cells.items()}
+    names = {}
+    for cell, source in cells.items():
+        objectives["cell"] = cell
+        exec(compile(source, cell, "exec"), names)
+        names["claim"] = lambda statement, *rest: None if shorter or statement.startswith("seconds") else claim(statement, *rest)
+    assert names["device"] == "gpu" and objectives.get("cpu", set()) == host and len(objectives["gpu"]) > 3
+    assert "runs on NumPy" not in capsys.readouterr().out
 
 
 # Where there is no GPU.
