@@ -193,7 +193,7 @@ class Compose(Compound):
         for module, part in self.stages(w):
             x, push_i, pull_i = module.linearize(x, part)
             tape.append((push_i, pull_i, part))
-            weighed.append(weighed[-1] or bool(part.leaves()))
+            weighed.append(weighed[-1] or not part.is_empty)
 
         def push(dx, dw):
             for (push_i, _, _), (_, part) in zip(tape, self.stages(dw), strict=True):

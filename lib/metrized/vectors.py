@@ -60,7 +60,7 @@ class Tree:
             _agree(self, other)
         if not isinstance(value, tuple):
             return type(self)(f(value, *[other.value for other in others]))
-        return make(type(self), tuple(map(_map, repeat(f), value, *[other.value for other in others])))
+        return make(type(self), tuple(map(_map, repeat(f), value, *[other.value for other in others]))) if value else self
 
     @property
     def device(self) -> str:
@@ -70,6 +70,12 @@ class Tree:
     def to(self, device: str) -> Tree:
         """The same numbers on `device`, "cpu" or "gpu". Random weights are drawn on the host and moved, so they are the same everywhere."""
         return self.map(lambda x: to_device(x, device))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no array in it, as in the weights of a bond."""
+        value = self.value
+        return isinstance(value, tuple) and all(part.is_empty for part in value)
 
     @property
     def size(self) -> int:
@@ -193,7 +199,7 @@ def combine(f: Callable[[Array, Array], Array], a: Tree, b: Tree) -> Tree:
     x, y = a.value, b.value
     _agree(a, b)
     if isinstance(x, tuple):
-        return make(type(a), tuple(map(combine, repeat(f), x, y)))
+        return make(type(a), tuple(map(combine, repeat(f), x, y))) if x else a
     if x.shape != y.shape:
         raise ValueError(f"shapes {list(x.shape)} and {list(y.shape)} do not match")
     return make(type(a), f(x, y))
