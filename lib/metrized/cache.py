@@ -46,7 +46,7 @@ class Cache:
 
     def __init__(self, folder: str | Path, *runs: Callable):
         self.folder = Path(folder)
-        self.origin = [[_home(run), run.__qualname__, source(run)] for run in runs]
+        self.origin = list(map(source, runs))
 
     def file(self, point: dict) -> Path:
         """Where the result of a point is kept. Raises TypeError for a value that cannot be told from others of its kind."""
@@ -124,13 +124,13 @@ def source(function: Callable) -> str:
     cannot be found.
     """
     module, name = sys.modules.get(getattr(function, "__module__", None)), getattr(function, "__qualname__", repr(function))
-    if getattr(module, name, None) is not function:
+    if getattr(module, name, None) is not function or not inspect.isfunction(function):
         raise ValueError(f"a cache needs a function at the top of a module, under its own name, and {name} is none; define it there with def")
     if not getattr(module, "__file__", None):
         return inspect.getsource(function)
     sources = Sources(_home(function), Path(module.__file__))
     sources.gather(_home(function), name)
-    return json.dumps(sources.found, sort_keys=True)
+    return json.dumps([_home(function), name, sources.found], sort_keys=True)
 
 
 def _home(function: Callable) -> str:

@@ -5,8 +5,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import Future
 from math import inf
+from queue import SimpleQueue
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
@@ -74,13 +75,15 @@ class Cluster:
 
 def as_finished(pool, tasks: deque, submit: Callable) -> Iterator[tuple]:
     """(task, future) for every task, as they finish; submit(task) starts one. Tasks that are put into the queue in the meantime are run too."""
-    flying = {}
+    flying, landed = {}, SimpleQueue()
     while tasks or flying:
         while tasks and len(flying) < pool.size:
             task = tasks.popleft()
-            flying[submit(task)] = task
-        for future in wait(flying, return_when=FIRST_COMPLETED).done:
-            yield flying.pop(future), future
+            future = submit(task)
+            flying[future] = task
+            future.add_done_callback(landed.put)
+        future = landed.get()
+        yield flying.pop(future), future
 
 
 def _tie(parent: int) -> None:

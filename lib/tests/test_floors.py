@@ -2,6 +2,8 @@
 import ast
 from pathlib import Path
 
+from metrized.cache import ABOVE
+
 PACKAGE = Path(__file__).parents[1] / "metrized"
 FLOORS = ("heap arrays vectors linalg", "norms modules", "atoms bonds losses", "compounds objective curvature", "optimizers schedules data noise",
           "train cache workers sweeps ledger", "figures live lesson check teach examples")
@@ -52,6 +54,11 @@ def test_no_circle():
 
     for name in below:
         reach(name)
+
+
+def test_results_depend_on_all_floors_but_the_highest():
+    """What a cache leaves out of a result's name is the highest floor, and the tables that experiments have written."""
+    assert {name.removesuffix(".py") for name in ABOVE} == {*FLOORS[-1].split(), "results"}
 
 
 def test_benchmarks_and_oracles_stay_out_of_the_package():
