@@ -79,8 +79,8 @@ CASES = {  # name: (what somebody does, the type of the error, its important wor
     "AveragePool of one pixel": (on(AveragePool(2), ones((1, 1, 3))), ValueError, r"AveragePool.*2 x 2 pixels, got \[1, 1, 3\]"),
     **{f"{bond} of a tuple": (on(bond, (ones((2, 4)), ones((2, 4)))), E, rf"{type(bond).__name__}.*\(\[2, 4\], \[2, 4\]\)")
        for bond in (Tanh(), GeLU(), Softmax(), RMSNorm(), Flatten(2), SplitHeads(2), RoPE())},
-    "a 3-D array to a matrix norm": (lambda: Spectral()(ones((2, 3, 4))), ValueError, r"Spectral.*matrix, got shape \[2, 3, 4\]"),
-    "a kernel to a matrix norm": (lambda: RMSOperator()(ones((3, 3, 4, 2))), ValueError, r"RMSOperator.*matrix, got shape \[3, 3, 4, 2\]"),
+    "a 1-D array to a matrix norm": (lambda: Spectral()(ones(4)), ValueError, r"Spectral.*matrix \[m, n\] or an ensemble.*, got shape \[4\]"),
+    "a kernel to a matrix norm": (lambda: RMSOperator()(ones((3, 3, 4, 2))), ValueError, r"RMSOperator.*matrix .*, got shape \[3, 3, 4, 2\]"),
     "another matrix than stated": (lambda: Spectral(shape=(3, 4))(ones((4, 3))), ValueError, r"\[3, 4\], got shape \[4, 3\]"),
     "a matrix norm of a nest": (lambda: Spectral()(w), TypeError, "nest of arrays; pick one"),
     "a modular norm of another nest": (lambda: NET.norm(W), ValueError, r"nest of 2 parts, got \[3, 4\]"),
