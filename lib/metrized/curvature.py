@@ -3,14 +3,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .arrays import namespace, normal
+from .arrays import Array, namespace, normal
 from .linalg import lanczos
 from .norms import Norm
 from .objective import Objective
 from .vectors import Covector, Vector
 
 
-def spectrum(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def spectrum(objective: Objective, w: Vector, rng: np.random.Generator, steps: int = 40) -> tuple[Array, Array]:
     """Ritz values [k] and vectors [size, k] of the Hessian at w by `steps` Lanczos steps; the outermost ones converge first."""
     flat = w.flatten()
     start = namespace(flat).asarray(normal(rng, flat.shape, flat.dtype))

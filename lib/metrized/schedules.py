@@ -4,7 +4,7 @@ from math import cos, pi
 
 import numpy as np
 
-from .arrays import whole
+from .arrays import Array, to_numpy, whole
 from .vectors import Vector
 
 Schedule = Callable[[int], float]
@@ -54,14 +54,14 @@ def warmup(steps: int, then: Schedule = constant) -> Schedule:
     return lambda t: min(1.0, (t + 1) / steps) * then(t)
 
 
-def eigencurve(curvatures: np.ndarray, steps: int, step_size: float | None = None) -> Schedule:
+def eigencurve(curvatures: Array, steps: int, step_size: float | None = None) -> Schedule:
     """The schedule that a spectrum asks for: octave by octave of curvature, from the flattest up, 1 / step size grows by that curvature a step.
 
     An octave [low 2^i, low 2^(i + 1)) with s of the `curvatures` [d] gets a share sqrt(s) of the `steps`; after them nothing changes any more.
     Multiplies `step_size`, 1 / the largest curvature unless given. (Steps from single samples must begin smaller than that, see lecture 7.)
     Pan, Ye & Zhang 2021, "Eigencurve".
     """
-    steps, curvatures = whole("eigencurve", "steps", steps), np.asarray(curvatures, dtype=float)
+    steps, curvatures = whole("eigencurve", "steps", steps), to_numpy(curvatures).astype(float)
     if not (curvatures.size and ((curvatures > 0) & (curvatures < np.inf)).all()):
         raise ValueError(f"eigencurve needs positive and finite curvatures, got {curvatures}")
     low, top = curvatures.min(), curvatures.max()

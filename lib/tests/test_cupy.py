@@ -46,7 +46,7 @@ from metrized.optimizers import (
     Newton,
     SteepestDescent,
 )
-from metrized.schedules import averaged, cosine, exponential, tail
+from metrized.schedules import averaged, cosine, eigencurve, exponential, tail
 from metrized.sweeps import column, sweep
 from metrized.train import Diverged, descend
 from metrized.vectors import Covector, Tree, Vector
@@ -471,6 +471,8 @@ def test_a_network_that_diverged_does_not_stop_the_others_on_the_device(gpu, rng
 def test_schedules_and_averages_on_the_device(gpu, rng):
     objective, w = task("MLP", rng)
     path = lambda f, w: [m.w for m in descend(f, w, SGD(0.1), 5, schedule=cosine(5))]
+    values, _ = spectrum(*(move(z) for z in task("MLP", RNG(0), F)), RNG(0), 6)
+    assert eigencurve(abs(values), 10)(3) == eigencurve(to_numpy(abs(values)), 10)(3)
     for share in (tail(2), exponential(0.9)):
         agree(list(averaged(path(move(objective), move(w)), share)), list(averaged(path(objective, w), share)), 1e-5)
 
@@ -621,7 +623,8 @@ def test_what_is_missing_is_said_in_one_line(monkeypatch, capsys):
 
 CORE = ["arrays", "vectors", "linalg", "norms", "modules", "atoms", "bonds", "losses", "compounds", "objective", "curvature", "train",
         *(f"optimizers/{p.stem}" for p in sorted((PACKAGE / "optimizers").glob("*.py")))]
-METHODS = {name for name in vars(np.ndarray) if not name.startswith("_")}
+MORE = ["schedules", "data", "ledger", *(f"examples/{p.stem}" for p in sorted((PACKAGE / "examples").glob("*.py")))]
+METHODS = {name for name in vars(np.ndarray) if not name.startswith("_")} - {"dumps"}  # which is json's
 DTYPES = {"float16", "float32", "float64", "complex64", "uint8", "result_type"}
 ANYWHERE = DTYPES | {"ndarray", "inf", "nan", "ndindex", "random.Generator", "random.default_rng"}
 """What device code may take from NumPy: dtypes, annotations, constants, loops over shapes and the host's random numbers."""
@@ -674,15 +677,33 @@ def is_namespace(root) -> bool:
 
 def against_cupy(source: str) -> list[str]:
     """What a source asks of the array library, or of its arrays, that CuPy has not."""
-    found, names = [], strict._signatures()
-    for node, call, _ in outermost(ast.parse(source)):
+    tree, names = ast.parse(source), strict._signatures()
+    found = hidden(tree)
+    for node, call, _ in outermost(tree):
         root, path = chain(node)
-        if is_namespace(root):
+        if is_namespace(root) and path != "__name__":
             found += [f"cupy has no {path}"] if path not in names else misfits(path, names[path], call) if call else []
         elif call and not (isinstance(root, ast.Name) and root.id == "np") and (method := path.rpartition(".")[2]) in METHODS:
             signature = names.get(f"ndarray.{method}")
             unknown = {k.arg for k in call.keywords} - set(signature.parameters if signature else ())
             found += [f"cupy.ndarray has no {method}"] if signature is None else [f"cupy.ndarray.{method} takes no {name}" for name in unknown]
+    return found
+
+
+def hidden(tree: ast.AST) -> list[str]:
+    """Where the array library gets another name than xp, or a function of it a name that is not spelled out, so that the walk would lose it."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            parts = lambda x: x.elts if isinstance(x, ast.Tuple) else [x]
+            pairs = [pair for target in node.targets for pair in zip(parts(target), parts(node.value), strict=False)]
+            found += [f"call it xp, not {ast.unparse(name)}" for name, value in pairs if is_namespace(value) and ast.unparse(name) != "xp"]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "attrgetter", "operator.attrgetter", "vars"):
+            found += [f"spell out {ast.unparse(node)}" for argument in node.args if is_namespace(argument)]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in ("numpy", "scipy", "cupy"):
+            found.append(f"from {node.module} import ... hides where a function comes from")
+        elif isinstance(node, ast.Import):
+            found += [f"call it np: {a.name}" for a in node.names if a.name.partition(".")[0] == "numpy" and (a.name, a.asname) != ("numpy", "np")]
     return found
 
 
@@ -709,7 +730,7 @@ def of_numpy(source: str, module: str) -> set[tuple[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("module", CORE)
+@pytest.mark.parametrize("module", CORE + MORE)
 def test_what_the_source_asks_of_cupy_is_there(module):
     assert against_cupy((PACKAGE / f"{module}.py").read_text()) == []
 
@@ -725,9 +746,15 @@ def test_numpy_is_used_on_the_host_alone():
     "xp.sum(x, where=x > 0)", "xp.max(x, initial=0)", "xp.clip(x, min=0)", "xp.linalg.svd(x, hermitian=True)", "xp.maximum.reduce(x)",
     "xp.exp(x, where=x > 0)", "xp.random.default_rng(0)", "x.sum(where=x > 0)", "f(x).max(-1, initial=0)", "x[0].mean(where=x)", "x.byteswap()",
     "xp.subtract.reduce(x)", "xp.multiply.at(x, 0, 1)", "xp.sqrt()", "xp.tanh(x, x, x, x)", "xp.lib.stride_tricks.nothing(x)",
-    "x.a.T.sum(initial=0)"])
+    "x.a.T.sum(initial=0)", "getattr(xp, name)(x)", "getattr(namespace(x), 'insert')(x)"])
 def test_the_walk_finds_what_cupy_lacks(line):
     assert against_cupy(f"def f(x):\n    if x:\n        return [{line}]\n")
+
+
+@pytest.mark.parametrize("line", ["lib = namespace(x)", "n, lib = 3, namespace(x)", "lib = xp", "xp = lib = namespace(x)", "from numpy import exp",
+                                  "from numpy.linalg import svd", "import numpy", "import numpy.linalg as la"])
+def test_the_walk_loses_no_name(line):
+    assert against_cupy(line) and not against_cupy("xp, n = namespace(x), 3\nimport numpy as np")
 
 
 @pytest.mark.parametrize("line", ["np.exp(x)", "np.float64(2) * np.sqrt(2)", "np.linalg.svd(x)", "np.einsum('ij->i', x)", "np.add.at(x, i, y)",
