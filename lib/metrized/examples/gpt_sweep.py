@@ -1,6 +1,8 @@
 """Lecture 13's experiments: a small GPT under four optimizers, at several widths, depths, and budgets of floating-point operations.
 
     python -m metrized.examples.gpt_sweep          computes what is missing of results/gpt.json
+
+Its options, and how to run it at full size, are told in cluster.md.
 """
 from math import inf
 
@@ -100,12 +102,12 @@ def results() -> list[dict]:
 
 
 TOGETHER = sweeps.Together(run_many, over=("log2_step",), narrow=lambda point: point["width"] <= 64)
-"""An ensemble of eight step sizes takes .4 of the time at width 16, .7 at 64, and no less at 128."""
+"""Five step sizes as one ensemble take .4 of the time at width 16, .6 to .8 at 64, .8 to 1 at 128: benchmarks/together.py measures it."""
 
 
 def cost(point: dict) -> float:
-    """The operations of a run's matrix products, and about as much again for a step as small ones wait for Python."""
-    return point["steps"] * (operations(point["width"], point["depth"]) + 2e8 * point["depth"])
+    """About how many seconds a run takes: the operations of its matrix products, and what a small one waits for Python."""
+    return point["steps"] * (operations(point["width"], point["depth"]) / 3e10 + 6e-3 * point["depth"])
 
 
 def main(arguments: list[str] | None = None) -> None:
