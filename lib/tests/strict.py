@@ -381,54 +381,59 @@ def _operand(name: str, x) -> list[ndarray]:
     return [x] if isinstance(x, ndarray) else []
 
 
-def _define() -> None:
-    """The operators of ndarray."""
-    known = lambda other: isinstance(other, (ndarray, bool, int, float, complex, np.ndarray, np.generic))
-
-    def binary(name, f):
-        def forward(self, other):
-            if not known(other):
-                return NotImplemented
-            with np.errstate(all="ignore"):
-                inside = [self, *_operand(name, other)]
-                return _sealed(name, inside, f(self._host, _host(other)))
-
-        def backward(self, other):
-            if not known(other):
-                return NotImplemented
-            with np.errstate(all="ignore"):
-                inside = [self, *_operand(name, other)]
-                return _sealed(name, inside, f(_host(other), self._host))
-
-        return forward, backward
-
-    def in_place(name, f):
-        def update(self, other):
-            if not known(other):
-                return NotImplemented
-            self._assign(other)
-            with np.errstate(all="ignore"):
-                f(self._host, _host(other))
-            return self
-
-        return update
-
-    for name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and_", "or_", "xor", "lshift", "rshift"):
-        bare, f = name.strip("_"), getattr(operator, name)
-        forward, backward = binary(bare, f)
-        setattr(ndarray, f"__{bare}__", forward)
-        setattr(ndarray, f"__r{bare}__", backward)
-        setattr(ndarray, f"__i{bare}__", in_place(bare, getattr(operator, f"i{bare}")))
-    for name in ("lt", "le", "gt", "ge", "eq", "ne"):
-        setattr(ndarray, f"__{name}__", binary(name, getattr(operator, name))[0])
-    for name in ("neg", "pos", "abs", "invert"):
-        setattr(ndarray, f"__{name}__", lambda self, f=getattr(operator, name), name=name: _sealed(name, [self], f(self._host)))
-    for kind in (bool, int, float, complex):
-        def read(self, kind=kind):
-            synchronized[kind.__name__] += 1
-            return kind(self._host)
-
-        setattr(ndarray, f"__{kind.__name__}__", read)
+def _known(x) -> bool:
+    """Whether an operator has to do with x; else it is x's turn."""
+    return isinstance(x, (ndarray, bool, int, float, complex, np.ndarray, np.generic))
 
 
-_define()
+def _binary(name: str, f, turned: bool = False):
+    """An operator between a device array and another, or a number of Python; `turned`: the other one stands on the left."""
+    def apply(self, other):
+        if not _known(other):
+            return NotImplemented
+        inside = [self, *_operand(name, other)]
+        pair = (self._host, _host(other))
+        with np.errstate(all="ignore"):
+            return _sealed(name, inside, f(*pair[::-1] if turned else pair))
+
+    return apply
+
+
+def _in_place(f):
+    """An operator that changes the array on its left."""
+    def apply(self, other):
+        if not _known(other):
+            return NotImplemented
+        self._assign(other)
+        with np.errstate(all="ignore"):
+            f(self._host, _host(other))
+        return self
+
+    return apply
+
+
+def _unary(name: str, f):
+    return lambda self: _sealed(name, [self], f(self._host))
+
+
+def _reading(kind: type):
+    """A number of the device as a number of Python."""
+    def read(self):
+        synchronized[kind.__name__] += 1
+        return kind(self._host)
+
+    return read
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift"):
+    _f = getattr(operator, f"__{_name}__")
+    setattr(ndarray, f"__{_name}__", _binary(_name, _f))
+    setattr(ndarray, f"__r{_name}__", _binary(_name, _f, turned=True))
+    setattr(ndarray, f"__i{_name}__", _in_place(getattr(operator, f"__i{_name}__")))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne"):
+    setattr(ndarray, f"__{_name}__", _binary(_name, getattr(operator, _name)))
+for _name in ("neg", "pos", "abs", "invert"):
+    setattr(ndarray, f"__{_name}__", _unary(_name, getattr(operator, _name)))
+for _kind in (bool, int, float, complex):
+    setattr(ndarray, f"__{_kind.__name__}__", _reading(_kind))
+ndarray.__hash__ = None
