@@ -32,6 +32,7 @@ from .retarget import Repository, present
 PACKAGE = Path(__file__).parents[1]
 WEBSITE = Path(__file__).with_name("website")
 OTHERS = {Path("lib/metrized/teach/instructors.md"): ("For instructors", "instructors.md"),
+          Path("lib/metrized/examples/cluster.md"): ("At full size", "cluster.md"),
           Path("lectures/timeline.md"): ("Timeline", "lectures/timeline.md")}
 """What is neither a notebook nor the README: what the navigation calls it, and its page."""
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts", "a11y", "sre")
