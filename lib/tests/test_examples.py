@@ -1,5 +1,12 @@
 """The experiments as programs: an ensemble gives the rows that its networks give one by one, tables stay as they are, one command line for all."""
+import os
+import re
+import socket
+import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -143,3 +150,91 @@ def test_without_dask_a_scheduler_is_an_error(monkeypatch):
 
 def test_batches_has_the_points_of_its_table():
     assert [{k: row[k] for k in ("batch", "log2_step", "seed")} for row in batches.results()] == batches.points()
+
+
+# The page about clusters
+
+PAGE = (Path(examples.__file__).parent / "cluster.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
+COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+
+
+def block(words):
+    """The one block of Python with these words in it."""
+    (found,) = [block for kind, block in BLOCKS if kind == "python" and words in block]
+    return found
+
+
+def test_the_page_tells_the_size_and_the_time():
+    """Its numbers are those of the points and their costs."""
+    for module in (width, gpt_sweep):
+        points = module.full_points()
+        hours = round(sum(map(module.cost, points)) / 3600)
+        assert re.search(rf"`{module.__name__}` \| [^|]+ \| {len(points)} \| {hours} \|", PAGE)
+    slow = [p for p in width.full_points() if p["width"] == 4096 and p["method"].startswith("spectral")]
+    assert 0.7 < sum(map(width.cost, slow)) / sum(map(width.cost, width.full_points())) < 0.8 and 1500 < width.cost(slow[0]) < 2100
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("python -m")])
+def test_commands_of_the_page_are_understood(command, shelf, tmp_path, monkeypatch):
+    """Each starts the full sweep where it says."""
+    name, asked = command.split()[2], {}
+    module = {m.__name__: m for m in PROGRAMS.values()}[name]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(examples, "_client", lambda address: nullcontext(asked.update(address=address)))
+    monkeypatch.setattr(examples.sweeps, "sweep", lambda run, points, **options: asked.update(options, points=points) or [{"loss": 1.0}])
+    module.main(command.split()[3:])
+    assert asked["points"] == module.full_points() and ("--scheduler" in command) == ("address" in asked)
+    assert (tmp_path / command.partition("--full ")[2].split()[0]).exists()
+
+
+def test_the_finished_table_comes_behind_the_figures(tmp_path, monkeypatch):
+    """With the lines for lecture 10, all widths and seeds of a full table are drawn."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(width, "WIDTHS", width.WIDTHS)
+    monkeypatch.setattr(width, "SEEDS", width.SEEDS)
+    middle = {method: np.mean(grid) for method, grid in width.GRIDS.items()}
+    examples.write(tmp_path / "width-full.json", [{**p, "loss": np.exp((p["log2_step"] - middle[p["method"]]) ** 2)} for p in width.full_points()])
+    names = {"experiment": width}
+    exec(block("FULL_WIDTHS"), names)
+    for method in width.METHODS:
+        np.testing.assert_allclose([width.drift(names["rows"], method, seed) for seed in range(5)], np.full((5, 8), middle[method]), atol=1e-9)
+    assert width.picture(names["rows"]).png
+
+
+@pytest.mark.slow
+def test_the_page_works_on_a_cluster(tmp_path, monkeypatch):
+    """Scheduler and workers as the page starts them, the sweep that it shows, and a program that sends its work there: rows as at home."""
+    distributed = pytest.importorskip("distributed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    here = lambda text: text.replace("8786", port).replace("--nworkers 16", "--nworkers 2")
+    commands = [[sys.executable, "-m", *here(line).split()] for line in COMMANDS if line.startswith("dask ")]
+    assert [command[3] for command in commands] == ["scheduler", "worker"]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METRIZED_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    monkeypatch.setattr(width, "full_points", lambda: [{**p, "steps": 2} for p in width.points(["SGD"], (16, 200), (0,))][::4])
+    processes = [subprocess.Popen(command, stderr=subprocess.DEVNULL) for command in commands]
+    try:
+        with distributed.Client(f"tcp://127.0.0.1:{port}", timeout=30) as client:
+            client.wait_for_workers(2, timeout=60)
+        names = {}
+        exec(here(block("with Client(")), names)
+        assert len(list((tmp_path / "results").glob("*.json"))) == len(names["rows"])
+        home = one_by_one(width.run, names["points"])
+        np.testing.assert_allclose(column(names["rows"], "loss"), column(home, "loss"), rtol=1e-4)
+        (command,) = [here(line).split()[3:] for line in COMMANDS if "--scheduler" in line]
+        width.main(command)
+        home, full = one_by_one(width.run, width.full_points()), tmp_path / "width-full.json"
+        np.testing.assert_allclose(column(examples.table(full), "loss"), column(home, "loss"), rtol=1e-4)
+        full.unlink()
+        queue = SimpleNamespace(scheduler_address=f"tcp://127.0.0.1:{port}", adapt=lambda maximum_jobs: None)
+        monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=lambda **options: queue))
+        exec(block("SLURMCluster"), {})
+        assert column(examples.table(full), "loss") == column(home, "loss")
+    finally:
+        for process in processes[::-1]:
+            process.terminate()
+            process.wait(30)

@@ -3,6 +3,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from importlib.resources import files
 from math import inf
 from pathlib import Path
@@ -83,9 +84,9 @@ def program(experiment: str, run: Callable, points: Callable[[], list[dict]], ar
     """
     asked = _parser(experiment, jobs, full is not None).parse_args(arguments)
     try:
-        client = _client(asked.scheduler) if asked.scheduler else None
-        rows = sweeps.sweep(run, full() if asked.full else points(), cache=data.cache_folder() / "sweeps", client=client,
-                            jobs=None if client else asked.jobs or jobs, **options)
+        with _client(asked.scheduler) if asked.scheduler else nullcontext() as client:
+            rows = sweeps.sweep(run, full() if asked.full else points(), cache=data.cache_folder() / "sweeps", client=client,
+                                jobs=None if asked.scheduler else asked.jobs or jobs, **options)
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"{experiment}: {error}")
     except KeyboardInterrupt as stopped:
