@@ -94,6 +94,11 @@ def rounding(x: Array) -> float:
     return float(namespace(x).finfo(x.dtype).eps)
 
 
+def row_sums(x: Array) -> Array:
+    """Sums over the last axis, [..., n] to [..., 1], as a product with ones: BLAS is several times as fast as a short reduction."""
+    return x @ namespace(x).ones((x.shape[-1], 1), dtype=x.dtype)
+
+
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:
     """Standard normal numbers of `shape`, drawn in float64 on the host and then cast, so that every dtype and device gets the same ones."""
     return rng.standard_normal(shape).astype(dtype)

@@ -9,7 +9,7 @@ from operator import add
 
 import numpy as np
 
-from .arrays import Array, matches, namespace, shapes, transpose, whole
+from .arrays import Array, matches, namespace, row_sums, shapes, transpose, whole
 from .modules import Add, Bond, Identity, Multiply  # noqa: F401  (the algebra itself is made of these three)
 
 
@@ -109,11 +109,6 @@ class LayerNorm(RMSNorm):
         centre = lambda z: z - z.mean(-1, keepdims=True)
         y, push, pull = super().derivative(centre(x))
         return y, lambda dx: push(centre(dx)), lambda dy: centre(pull(dy))
-
-
-def row_sums(x: Array) -> Array:
-    """Sums over the last axis, [..., n] to [..., 1], as a product with ones: BLAS is several times as fast as a short reduction."""
-    return x @ namespace(x).ones((x.shape[-1], 1), dtype=x.dtype)
 
 
 class Softmax(Bond):

@@ -6,7 +6,7 @@ import numpy as np
 from .arrays import Array, namespace, normal
 from .linalg import lanczos
 from .norms import Norm
-from .objective import Objective
+from .objective import Objective, squares
 from .vectors import Covector, Vector
 
 
@@ -30,10 +30,10 @@ def sharpness_gradient(objective: Objective, w: Vector, u: Vector, step: float =
     """
     if any(leaf.dtype.itemsize < 8 for leaf in w.leaves()):
         raise TypeError("a second difference of gradients needs float64 weights and data; cast with .astype(np.float64)")
-    flat, length = w.flatten(), float(namespace(u.flatten()).linalg.norm(u.flatten()))
+    length = squares(u) ** 0.5
     if not length > 0:
         raise ValueError("sharpness_gradient needs an eigenvector u that is not zero")
-    h = step * (1 + float((flat * flat).mean()) ** 0.5)
+    h = step * (1 + (squares(w) / w.size) ** 0.5)
     du = (h / length) * u
     return (objective.gradient(w + du) - 2 * objective.gradient(w) + objective.gradient(w - du)) / (h * h)
 

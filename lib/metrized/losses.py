@@ -4,7 +4,7 @@ Targets have no ensemble axis: outputs [K, *targets] of K networks give K losses
 """
 from collections.abc import Callable
 
-from .arrays import Array, is_array, is_float, namespace, shapes
+from .arrays import Array, is_array, is_float, namespace, row_sums, shapes
 
 
 class Loss:
@@ -62,9 +62,9 @@ class CrossEntropy(Loss):
         xp, c = namespace(y), 1 / t.size
         logits = y - y.max(-1, keepdims=True)
         p = xp.exp(logits)
-        total = p.sum(-1, keepdims=True)
+        total = row_sums(p)
         p /= total
         hit = t[..., None] == xp.arange(y.shape[-1])
         samples = tuple(range(-1 - t.ndim, 0))
         loss = c * (xp.log(total).sum(samples) - (logits * hit).sum(samples))
-        return loss, c * (p - hit), lambda v: c * p * (v - (p * v).sum(-1, keepdims=True))
+        return loss, c * (p - hit), lambda v: c * p * (v - row_sums(p * v))

@@ -56,14 +56,22 @@ class Objective:
         """
         if any(leaf.dtype.itemsize < 8 for leaf in w.leaves()):
             raise TypeError("Hessian products are differences of gradients and need float64 weights and data; cast with .astype(np.float64)")
-        flat, length = w.flatten(), float(namespace(v.flatten()).linalg.norm(v.flatten()))
+        length = squares(v) ** 0.5
         if length == 0:
             return Covector(v.nest())
-        h = step * (1 + float((flat * flat).mean()) ** 0.5) / length
-        return (self.gradient(w + h * v) - self.gradient(w - h * v)) / (2 * h)
+        h = step * (1 + (squares(w) / w.size) ** 0.5) / length
+        hv = h * v
+        return (self.gradient(w + hv) - self.gradient(w - hv)) / (2 * h)
 
     def gauss_newton(self, w: Vector) -> Callable[[Vector], Covector]:
         """v -> G v = J^T l'' J v at w: one push, one pull, and no Jacobian is ever formed. G leaves out the curvature of the module."""
         y, push, pull = self.module.linearize(self.x, w)
         _, _, curve = self.loss.linearize(self._outputs(y, w), self.t)
         return lambda v: pull(curve(push(None, v)), need_dx=False)[1]
+
+
+def squares(v: Vector) -> float:
+    """The sum of the squares of all numbers of a Vector."""
+    if not isinstance(v, Vector):
+        raise TypeError(f"a direction in weight space is a Vector, got {type(v).__name__}; Vector(array) wraps one")
+    return sum(float(namespace(leaf).vdot(leaf, leaf)) for leaf in v.leaves())
