@@ -194,12 +194,12 @@ def windows(x: Array, W: Array, margin: tuple[int, int]) -> Iterator[tuple[slice
     at_once = max(1, CACHE // (height * width * k * k * n)) if xp is np else x.shape[-4]
     for i in range(0, x.shape[-4], at_once):
         rows = around[..., i:i + at_once, :, :, :, :, :].reshape(lead + (-1, k * k * n))
-        yield slice(i * height * width, i * height * width + rows.shape[-2]), rows
+        yield slice(i * height * width, (i + at_once) * height * width), rows
 
 
 def correlate(x: Array, W: Array, margin: tuple[int, int]) -> Array:
     """y[i, j] = sum over (a, b) of x[i + a - margin, j + b - margin] W[a, b]^T, shaped as in Conv2D."""
-    xp, lead, (m, n), shape = namespace(x), W.shape[:-4], W.shape[-2:], x.shape[W.ndim - 4:-1]
+    xp, lead, m, shape = namespace(x), W.shape[:-4], W.shape[-2], x.shape[W.ndim - 4:-1]
     kernel, y = transpose(W).reshape(lead + (-1, m)), xp.empty_like(x, shape=lead + (prod(shape), m))
     for pixels, rows in windows(x, W, margin):
         xp.matmul(rows, kernel, out=y[..., pixels, :])

@@ -17,7 +17,7 @@ from metrized.train import descend
 
 
 def test_counts_by_hand(rng):
-    """A matrix product of [3, 4] and [4, 5] has 60 multiplications and 60 additions; softmax of n numbers 6 n operations (its sum is a product with ones)."""
+    """A matrix product of [3, 4] and [4, 5] has 60 multiplications and 60 additions; softmax of n numbers 6 n operations, its sum being a product."""
     book = Ledger()
     A = book.watch(rng.standard_normal((3, 4)))
     product = A @ rng.standard_normal((4, 5))

@@ -392,3 +392,20 @@ def test_well_normedness_can_fail(rng):
     w = net.initialize(rng, F) * 3.0
     dw = Vector((np.zeros((4, 4)), w[1].array))
     assert rms(net.linearize(x, w)[1](None, dw)) > net.norm(dw) * 1.4
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+@pytest.mark.parametrize("at_once", [1, 2, 3, 7])
+def test_a_convolution_is_a_sum_over_kernel_positions(k, at_once, rng, monkeypatch):
+    """However few images at a time their windows are made: value, push and pull are those of the sum in the docstring, position by position."""
+    conv, x, w = Conv2D(3, 2, k), rng.standard_normal((7, 6, 5, 2)), Vector(rng.standard_normal((k, k, 3, 2)))
+    monkeypatch.setattr("metrized.atoms.CACHE", at_once * 6 * 5 * k * k * 2)
+    before, after = (k - 1) // 2, k // 2
+    seen = lambda x, a, b: np.pad(x, [(0, 0), (before, after), (before, after), (0, 0)])[:, a:a + 6, b:b + 5]
+    value = lambda x, W: sum(seen(x, a, b) @ W[a, b].T for a, b in np.ndindex(k, k))
+    y, push, pull = conv.linearize(x, w)
+    dx, dw, dy = rng.standard_normal(x.shape), random_vector(rng, w), rng.standard_normal(y.shape)
+    same(y, value(x, w.array), 1e-12)
+    same(push(dx, dw), value(dx, w.array) + value(x, dw.array), 1e-12)
+    same(pull(dy)[1].array, np.array([[np.einsum("nijp,nijq->pq", dy, seen(x, a, b)) for b in range(k)] for a in range(k)]), 1e-12)
+    adjoint(conv, x, w, rng)
