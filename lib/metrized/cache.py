@@ -126,11 +126,15 @@ def source(function: Callable) -> str:
     module, name = sys.modules.get(getattr(function, "__module__", None)), getattr(function, "__qualname__", repr(function))
     if getattr(module, name, None) is not function or not inspect.isfunction(function):
         raise ValueError(f"a cache needs a function at the top of a module, under its own name, and {name} is none; define it there with def")
-    if not getattr(module, "__file__", None):
-        return inspect.getsource(function)
-    sources = Sources(_home(function), Path(module.__file__))
-    sources.gather(_home(function), name)
-    return json.dumps([_home(function), name, sources.found], sort_keys=True)
+    home, file = _home(function), Path(getattr(module, "__file__", None) or "nowhere")
+    sources = Sources(home, file)
+    sources.gather(home, name)
+    if sources.found.get(f"{home}.{name}"):
+        return json.dumps([home, name, sources.found], sort_keys=True)
+    try:
+        return inspect.getsource(function)  # a notebook's
+    except OSError:
+        raise ValueError(f"a cache needs the source of {name}, which was typed where none is kept; put it into a file") from None
 
 
 def _home(function: Callable) -> str:
@@ -138,7 +142,7 @@ def _home(function: Callable) -> str:
     module = sys.modules[function.__module__]
     if getattr(module, "__spec__", None):
         return module.__spec__.name
-    return Path(module.__file__).stem if hasattr(module, "__file__") else module.__name__
+    return Path(module.__file__).stem if getattr(module, "__file__", None) else module.__name__
 
 
 class Sources:

@@ -1,6 +1,5 @@
 """Where the runs of a sweep take place: in this process, in processes of this machine, or on a dask cluster."""
 import os
-import signal
 import threading
 import time
 from collections import deque
@@ -10,6 +9,8 @@ from math import inf
 from queue import SimpleQueue
 
 from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+from .arrays import whole
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 
@@ -33,7 +34,7 @@ class Processes:
     """`size` processes, one BLAS thread each. Each is an executor of its own, so that one that is killed takes no other with it."""
 
     def __init__(self, size: int):
-        self.size, self.idle, self.busy = size, [], {}
+        self.size, self.idle, self.busy = whole("a sweep", "jobs", size), [], {}
 
     def submit(self, f: Callable, *args) -> Future:
         """The Future of f(*args) in a process that is idle, or new. Its exception says that the process has died."""
@@ -87,8 +88,7 @@ def as_finished(pool, tasks: deque, submit: Callable) -> Iterator[tuple]:
 
 
 def _tie(parent: int) -> None:
-    """Begin a worker: it leaves Ctrl-C to its parent (and to programs that it starts), and ends when the parent has."""
-    signal.signal(signal.SIGINT, lambda *_: None)
+    """Begin a worker that ends when its parent has, however that came about."""
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

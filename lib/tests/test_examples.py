@@ -13,7 +13,10 @@ import pytest
 
 from metrized import examples
 from metrized.examples import batches, depth, duality, family, gpt_sweep, width
+from metrized.optimizers import SGD
+from metrized.schedules import linear
 from metrized.sweeps import column
+from metrized.vectors import Covector, Vector
 
 PROGRAMS = {"width": width, "depth": depth, "gpt": gpt_sweep, "family": family, "duality": duality}
 
@@ -50,6 +53,16 @@ def test_an_ensemble_of_depths_is_its_networks(method, multiplier):
 def test_an_ensemble_of_gpts_is_its_networks(optimizer):
     points = [{**point, "steps": 4} for point in gpt_sweep.points([optimizer], [8], [], [3])]
     agree(one_by_one(gpt_sweep.run, points), gpt_sweep.run_many(points))
+
+
+def test_a_network_that_comes_back_has_diverged_all_the_same():
+    """One by one it would have stopped there."""
+    w = Vector(np.zeros((3, 1)))
+    losses = iter([[1, 1, 1], [1, np.inf, 1], [1, 1, np.nan], [1, 1, 1]])
+    objective = SimpleNamespace(value_and_grad=lambda w: (np.array(next(losses)), Covector(np.ones((3, 1)))))
+    w, finite = examples.train_together([objective] * 3 + [lambda w: np.array(next(losses))], w, SGD(1.0), 3, linear(3))
+    assert finite.tolist() == [True, False, False]
+    assert column(examples.losses(lambda w: w.array[:, 0], w, finite), "loss") == [-2, np.inf, np.inf]
 
 
 @pytest.mark.slow

@@ -303,10 +303,12 @@ from helper_of_a_sweep import more, unused_there
 A = 1
 TABLE = {"a": A}
 TABLE["b"] = 2
+LIST = [A]
+LIST.append(5)
 def job(n, folder):
     "Words."
     note(folder, n)
-    return {"y": inner(n) + TABLE["b"] + more(n)}
+    return {"y": inner(n) + TABLE["b"] + LIST[1] + more(n)}
 def inner(n):
     return n + 1  # one more
 def other():
@@ -319,8 +321,8 @@ HELPER = "def more(n):\n    return below(n)\ndef below(n):\n    return 0\nB = 1\
 
 
 @pytest.mark.parametrize("file, old, new, anew", [
-    ("job", "n + 1 ", "n + 2 ", True), ("job", '["b"] = 2', '["b"] = 3', True), ("job", "A = 1", "A = 3", True),
-    ("job", "import more", "import below as more", True), ("helper", "return 0", "return 1", True),
+    ("job", "n + 1 ", "n + 2 ", True), ("job", '["b"] = 2', '["b"] = 3', True), ("job", "append(5)", "append(6)", True),
+    ("job", "A = 1", "A = 3", True), ("job", "import more", "import below as more", True), ("helper", "return 0", "return 1", True),
     ("job", "one more", "another", False), ("job", "Words", "Other words", False), ("job", "return 1\n", "return 2\n", False),
     ("job", "pass", "x = 1", False), ("job", "\nA = 1", "\n\n\nA = 1", False), ("job", "import os\n", "", False), ("helper", "B = 1", "B = 2", False),
     ("job", "print(other())", "print(1)", False)], ids=str)
@@ -381,6 +383,7 @@ def test_a_full_disk_loses_nothing(jobs, notes, tmp_path):
             quiet(long_list, points, cache=tmp_path / "cache", jobs=jobs)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".json"}
     assert {row["n"] for row in caught.value.rows} == set(executions(notes)) >= {1, 2, 400} and 5 not in executions(notes)
     assert all(row["y"] == [1.0] * row["n"] for row in caught.value.rows)
     rows = quiet(long_list, points, cache=tmp_path / "cache", jobs=jobs)
@@ -539,8 +542,9 @@ def test_an_interrupted_sweep_says_how_far_it_is_and_goes_on(notes, tmp_path):
     child = process(call, notes, tmp_path / "cache", stderr=subprocess.PIPE, start_new_session=True)
     assert until(lambda: len(list((tmp_path / "cache").glob("*.json"))) == 5)
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers, too
-    last = child.communicate(timeout=20)[1].decode().strip().splitlines()[-1]
-    assert last == f"KeyboardInterrupt: 5/6 runs are done and kept in {tmp_path / 'cache'}; the same call goes on from there"
+    said = child.communicate(timeout=20)[1].decode()
+    last = f"KeyboardInterrupt: 5/6 runs are done and kept in {tmp_path / 'cache'}; the same call goes on from there"
+    assert said.strip().splitlines()[-1] == last and said.count("Traceback") == 1
     (tmp_path / "go").touch()
     rows = quiet(square_or_wait_at_three, grid(n=range(6), folder=[notes]), cache=tmp_path / "cache")
     assert column(rows, "square") == [0, 1, 4, 9, 16, 25] and executions(notes) == {0: 1, 1: 1, 2: 1, 3: 2, 4: 1, 5: 1}
@@ -602,6 +606,23 @@ def test_a_point_that_kills_workers_again_and_again_is_a_row(cluster, notes):
         rows = quiet(die_at_three, grid(n=range(6), folder=[notes]), jobs=None, client=client)
     assert "workers died while running it" in rows[3]["error"]
     assert [row.get("square") for row in rows] == [0, 1, 4, None, 16, 25]
+
+
+def test_no_points_are_no_rows_and_no_processes_are_an_error(notes, tmp_path):
+    assert sweep(square, [], cache=tmp_path / "cache") == [] and not (tmp_path / "cache").exists()
+    with pytest.raises(ValueError, match="a sweep needs a whole number jobs, at least 1; got jobs -1"):
+        quiet(square, grid(n=(1, 2), folder=[notes]), jobs=-1)
+
+
+def test_a_function_that_was_typed_runs_in_processes_but_cannot_be_kept_without_its_source():
+    """In a program from standard input, where no source is kept. (A notebook keeps it.)"""
+    code = ("from metrized.sweeps import sweep\ndef run(n):\n    return {'y': n + 1}\npoints = [{'n': 1}, {'n': 2}]\n"
+            "print(sweep(run, points, jobs=2, progress=False))\n"
+            "try:\n    sweep(run, points, cache='none')\nexcept ValueError as error:\n    print(error)\n")
+    done = subprocess.run([sys.executable, "-"], input=code, capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.stdout.splitlines() == ["[{'n': 1, 'y': 2}, {'n': 2, 'y': 3}]",
+                                        "a cache needs the source of run, which was typed where none is kept; put it into a file"]
 
 
 def test_a_client_is_a_client(notes):
