@@ -33,7 +33,10 @@ def shared(dx: Array, x: Array) -> Array:
 
 def apply(x: Array, W: Array) -> Array:
     """x W^T, every row of x [..., n] by the same W [m, n], or network by network for W [K, m, n]."""
-    y = rows(x, W) @ transpose(W)
+    kernel = transpose(W)
+    if W.ndim > 2:  # BLAS multiplies small matrices faster when neither is transposed
+        kernel = namespace(W).ascontiguousarray(kernel)
+    y = rows(x, W) @ kernel
     return y if x.ndim == W.ndim else y.reshape(y.shape[:W.ndim - 2] + x.shape[W.ndim - 2:-1] + y.shape[-1:])
 
 

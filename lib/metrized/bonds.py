@@ -9,7 +9,7 @@ from operator import add
 
 import numpy as np
 
-from .arrays import Array, matches, namespace, row_sums, shapes, transpose, whole
+from .arrays import Array, matches, namespace, row_max, row_sums, shapes, transpose, whole
 from .modules import Add, Bond, Identity, Multiply  # noqa: F401  (the algebra itself is made of these three)
 
 
@@ -121,7 +121,7 @@ class Softmax(Bond):
 
     def derivative(self, x):
         xp = namespace(x)
-        p = xp.exp(x - x.max(-1, keepdims=True))
+        p = xp.exp(x - row_max(x))
         p /= row_sums(p)
         along = lambda dx: p * (dx - row_sums(p * dx))  # diag(p) - p p^T, symmetric
         return p, along, along

@@ -4,7 +4,7 @@ Targets have no ensemble axis: outputs [K, *targets] of K networks give K losses
 """
 from collections.abc import Callable
 
-from .arrays import Array, is_array, is_float, namespace, row_sums, shapes
+from .arrays import Array, is_array, is_float, namespace, row_max, row_sums, shapes
 
 
 class Loss:
@@ -60,7 +60,7 @@ class CrossEntropy(Loss):
     def linearize(self, y: Array, t: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
         """(loss, dl/dy = (softmax(y) - onehot(t)) / samples, v -> l'' v = (p v - p <p, v>) / samples)."""
         xp, c = namespace(y), 1 / t.size
-        logits = y - y.max(-1, keepdims=True)
+        logits = y - row_max(y)
         p = xp.exp(logits)
         total = row_sums(p)
         p /= total
