@@ -22,7 +22,8 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--rounds", type=int, default=8)
     p.add_argument("--json", type=Path, metavar="FILE", help="write the numbers to a file")
     p.add_argument("--figure", type=Path, metavar="FILE", help="draw the ratios of steps and sweeps")
-    p.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, {PICTURE.name} and the tables of the README")
+    p.add_argument("--write", action="store_true", help=f"write {RESULTS.name}, {PICTURE.name} and the tables of the README; what is not measured "
+                   "now keeps its old numbers")
     p.add_argument("--from", type=Path, metavar="FILE", dest="old", help="measure nothing: take the numbers of a file")
     return p
 
@@ -64,6 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     if a.figure:
         report.picture(results["rows"]).savefig(a.figure, dpi=150)
     if a.write:
+        if a.workloads and RESULTS.exists():
+            results = report.merged(json.loads(RESULTS.read_text(encoding="utf-8")), results)
+        results["rows"].sort(key=lambda row: list(WORKLOADS).index(row["workload"]))
         report.write(results, README, PICTURE, lambda results: save(results, RESULTS))
     return 1 if report.reasons(results["rows"]) else 0
 

@@ -82,10 +82,22 @@ def newton_schulz(G):
     if G.shape[0] > G.shape[1]:
         return newton_schulz(G.T).T
     X = G / jnp.linalg.norm(G)
+    if X.shape[1] >= 3 * X.shape[0]:
+        return factor(X @ X.T) @ X
     for a, b, c in SCHEMES["SIX_STEP"]:
         A = X @ X.T
         X = a * X + (b * A + c * (A @ A)) @ X
     return X
+
+
+def factor(A):
+    """F with newton_schulz(X) = F X, from A = X X^T alone, as in metrized.linalg."""
+    one = P = F = jnp.eye(len(A), dtype=A.dtype)
+    for a, b, c in SCHEMES["SIX_STEP"]:
+        A = P @ A @ P
+        P = a * one + b * A + c * (A @ A)
+        F = P @ F
+    return F
 
 
 def dualized_step(problem: Problem) -> Job:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from metrized.figures import BLUE, GREEN, GREY, ORANGE, PINK, SKY
 
@@ -22,7 +23,7 @@ def group(rows: list[dict], heading: str) -> list[dict]:
 def column(row: dict) -> str:
     """What we are compared with: the framework, and its task where that has another name than ours."""
     title = FRAMEWORKS[row["peer"]].title
-    return title if row["ours"] == row["theirs"] else f"{title}, {row['theirs'].removeprefix('step, ')}"
+    return title if row["ours"] == row["theirs"] else f"{title}, {row['theirs'].removeprefix(row['ours'] + ', ')}"
 
 
 def number(x: float) -> str:
@@ -64,8 +65,8 @@ def table(rows: list[dict]) -> str:
 
 def machine(about: dict) -> str:
     """One sentence of what it was measured on."""
-    titles = {framework.needs: framework.title.partition(",")[0] for framework in FRAMEWORKS.values()} | {"numpy": "NumPy"}
-    versions = ", ".join(f"{titles[package]} {version}" for package, version in about["versions"].items() if version)
+    titles = {"numpy": "NumPy", "torch": "PyTorch", "jax": "JAX", "mygrad": "MyGrad"}
+    versions = ", ".join(f"{titles.get(package, package)} {version}" for package, version in about["versions"].items() if version)
     return f"{about['processor']}, one of {about['cores']} cores; {about['system']}; Python {about['python']}; {versions}; {about['blas']} for NumPy"
 
 
@@ -98,9 +99,19 @@ def section(results: dict) -> str:
              f"Medians of {results['rounds']} interleaved rounds, with the least and the greatest ratio; a number in bold has a target. "
              "Every answer was compared with ours before anything was timed.",
              "![Ratios of CPU time to each peer, on a logarithmic axis](lib/benchmarks/results.png)"]
+    parts += ["Triangles are targets; hollow circles are PyTorch in other forms: with modules and an optimizer, with channels last, as an ensemble, "
+              "or with the published Newton-Schulz iteration, without our short cut for long matrices."]
     parts += [f"{heading}:\n\n{table(group(rows, heading))}" for heading in GROUPS if group(rows, heading)]
     parts += [" ".join(filter(None, (first_calls(rows), faults(rows)))), "\n".join(reasons(rows)), f"Measured on: {machine(results['machine'])}."]
     return "\n\n".join(filter(None, parts))
+
+
+def merged(old: dict, new: dict) -> dict:
+    """The old results with the rows of the workloads that were measured anew. Raises ValueError where machine or rounds are not the same."""
+    if any(old[name] != new[name] for name in ("machine", "rounds")):
+        raise ValueError("the old results come from another machine, other versions or another number of rounds; measure all workloads")
+    again = {row["workload"] for row in new["rows"]}
+    return new | {"rows": [row for row in old["rows"] if row["workload"] not in again] + new["rows"]}
 
 
 def put(text: str, section: str) -> str:
@@ -126,7 +137,11 @@ def picture(rows: list[dict]) -> Figure:
         y = names.index(row["title"]) + 0.7 * ((peers.index(row["peer"]) + 0.5) / len(peers) - 0.5)
         _mark(ax, row, y)
     ax.axvline(1, color=GREY, lw=1, zorder=0)
-    ax.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlabel="our CPU time / the peer's (left of the line we are faster)")
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set(yticks=range(len(names)), yticklabels=names, xlabel="our CPU time / the peer's (left of the line we are faster)")
     ax.invert_yaxis()
     ax.legend(*_legend(ax, peers), loc="upper center", bbox_to_anchor=(0.4, 1 + 0.9 / len(names)), ncols=len(peers), frameon=False, fontsize="small")
     return fig
@@ -135,7 +150,7 @@ def picture(rows: list[dict]) -> Figure:
 def _mark(ax, row: dict, y: float) -> None:
     """One ratio with its range; hollow where the peer goes another way than its first one."""
     color = COLOURS[row["peer"]]
-    hollow = row["theirs"] in ("ensemble", "step, channels last", "step, with modules") and row["peer"] == "torch"
+    hollow = row["peer"] == "torch" and (row["theirs"] == "ensemble" or row["theirs"].startswith(row["ours"] + ", "))
     ax.plot([row["low"], row["high"]], [y, y], color=color, lw=1)
     ax.plot(row["median"], y, "o", color=color, ms=5, mfc="white" if hollow else color)
     if row["target"] is not None:
