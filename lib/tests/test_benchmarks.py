@@ -270,6 +270,15 @@ def test_write_leaves_all_as_it_was_where_the_page_has_no_markers(tmp_path):
     assert not saved and not (tmp_path / "p.png").exists()
 
 
+def test_write_puts_the_same_numbers_in_all_three_places(tmp_path):
+    results = {"rows": rows(), "rounds": 1, "machine": command.describe()}
+    page, saved = tmp_path / "README.md", []
+    page.write_text(f"{report.BEGIN}\n{report.END}", encoding="utf-8")
+    report.write(results, page, tmp_path / "p.png", saved.append)
+    assert page.read_text(encoding="utf-8") == f"{report.BEGIN}\n{report.section(results)}\n{report.END}" and saved == [results]
+    assert (tmp_path / "p.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_workloads_measured_anew_replace_their_rows_and_no_others():
     old = {"machine": {"cores": 2}, "rounds": 8, "rows": rows() + rows(workload="gpt")}
     new = {"machine": {"cores": 2}, "rounds": 8, "rows": rows(median=0.25)}
