@@ -625,6 +625,12 @@ def test_a_function_that_was_typed_runs_in_processes_but_cannot_be_kept_without_
                                         "a cache needs the source of run, which was typed where none is kept; put it into a file"]
 
 
+def test_dask_is_not_needed_at_home():
+    """Neither sweeps nor an experiment imports it."""
+    code = "import sys; import metrized.sweeps, metrized.examples.width; sys.exit('dask' in sys.modules or 'distributed' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+
+
 def test_a_client_is_a_client(notes):
     with pytest.raises(TypeError, match="client must be a dask.distributed Client"):
         quiet(square, grid(n=(1,), folder=[notes]), jobs=None, client="tcp://127.0.0.1:8786")
