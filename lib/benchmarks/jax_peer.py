@@ -92,12 +92,17 @@ def newton_schulz(G):
 
 def factor(A):
     """F with newton_schulz(X) = F X, from A = X X^T alone, as in metrized.linalg."""
-    one = P = F = jnp.eye(len(A), dtype=A.dtype)
-    for a, b, c in SCHEMES["SIX_STEP"]:
+    F = P = polynomial(A, *SCHEMES["SIX_STEP"][0])
+    for coefficients in SCHEMES["SIX_STEP"][1:]:
         A = P @ A @ P
-        P = a * one + b * A + c * (A @ A)
+        P = polynomial(A, *coefficients)
         F = P @ F
     return F
+
+
+def polynomial(A, a: float, b: float, c: float):
+    """a I + b A + c A^2."""
+    return a * jnp.eye(len(A), dtype=A.dtype) + b * A + c * (A @ A)
 
 
 def dualized_step(problem: Problem) -> Job:

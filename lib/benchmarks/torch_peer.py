@@ -37,12 +37,19 @@ def as_published(G: Tensor) -> Tensor:
 
 def factor(A: Tensor, scheme: list) -> Tensor:
     """F with newton_schulz(X) = F X, from A = X X^T alone, as in metrized.linalg: no product is as long as X."""
-    one = P = F = torch.eye(len(A), dtype=A.dtype)
-    for a, b, c in scheme:
+    F = P = polynomial(A, *scheme[0])
+    for coefficients in scheme[1:]:
         A = P @ A @ P
-        P = torch.addmm(torch.add(a * one, A, alpha=b), A, A, alpha=c)
+        P = polynomial(A, *coefficients)
         F = P @ F
     return F
+
+
+def polynomial(A: Tensor, a: float, b: float, c: float) -> Tensor:
+    """a I + b A + c A^2."""
+    P = torch.addmm(A, A, A, beta=b, alpha=c)
+    P.diagonal().add_(a)
+    return P
 
 
 def dual(gradients: list[Tensor], polar: Callable = newton_schulz) -> list[Tensor]:

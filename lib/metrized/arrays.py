@@ -95,14 +95,18 @@ def rounding(x: Array) -> float:
 
 
 def row_sums(x: Array) -> Array:
-    """Sums over the last axis, [..., n] to [..., 1], as a product with ones: BLAS is several times as fast as a short reduction."""
-    return x @ namespace(x).ones((x.shape[-1], 1), dtype=x.dtype)
+    """Sums over the last axis, [..., n] to [..., 1]: einsum is several times as fast as x.sum(-1) where rows are short."""
+    return namespace(x).einsum("...i->...", x)[..., None]
+
+
+def straight(x: Array) -> Array:
+    """`x` in the order in which its axes are named, its last axis closest together in memory: itself, or a copy."""
+    return x if x.flags.c_contiguous else x.copy()
 
 
 def row_max(x: Array) -> Array:
     """The largest number in the last axis, [..., n] to [..., 1]. Taken down columns, which is several times as fast where rows are short."""
-    columns = namespace(x).ascontiguousarray(x.reshape(-1, x.shape[-1]).T)
-    return columns.max(0).reshape(x.shape[:-1] + (1,))
+    return straight(x.reshape(-1, x.shape[-1]).T).max(0).reshape(x.shape[:-1] + (1,))
 
 
 def normal(rng: np.random.Generator, shape: Sequence[int], dtype=np.float32) -> np.ndarray:

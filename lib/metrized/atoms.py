@@ -4,7 +4,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from .arrays import Array, add, namespace, normal, shapes, transpose, whole
+from .arrays import Array, add, namespace, normal, shapes, straight, transpose, whole
 from .linalg import polar as exact_polar
 from .modules import Atom
 from .norms import Positions, RMSOperator, RowRMS, Scaled
@@ -33,9 +33,7 @@ def shared(dx: Array, x: Array) -> Array:
 
 def apply(x: Array, W: Array) -> Array:
     """x W^T, every row of x [..., n] by the same W [m, n], or network by network for W [K, m, n]."""
-    kernel = transpose(W)
-    if W.ndim > 2:  # BLAS multiplies small matrices faster when neither is transposed
-        kernel = namespace(W).ascontiguousarray(kernel)
+    kernel = transpose(W) if W.ndim == 2 else straight(transpose(W))  # BLAS multiplies small matrices faster when neither is transposed
     y = rows(x, W) @ kernel
     return y if x.ndim == W.ndim else y.reshape(y.shape[:W.ndim - 2] + x.shape[W.ndim - 2:-1] + y.shape[-1:])
 

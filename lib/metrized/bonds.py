@@ -9,7 +9,7 @@ from operator import add
 
 import numpy as np
 
-from .arrays import Array, matches, namespace, row_max, row_sums, shapes, transpose, whole
+from .arrays import Array, matches, namespace, row_max, row_sums, shapes, straight, transpose, whole
 from .modules import Add, Bond, Identity, Multiply  # noqa: F401  (the algebra itself is made of these three)
 
 
@@ -193,7 +193,7 @@ class RoPE(Bond):
 
 def rotate(x: Array, turn: Array) -> Array:
     """Pairs of neighbours in the last axis, read as complex numbers, times `turn`."""
-    return (namespace(x).ascontiguousarray(x).view(turn.dtype) * turn).view(x.dtype)
+    return (straight(x).view(turn.dtype) * turn).view(x.dtype)
 
 
 class Scores(Bond):

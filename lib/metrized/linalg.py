@@ -82,10 +82,18 @@ def newton_schulz(G: Array, scheme=SIX_STEP) -> Array:
     X = ratio(X, size)
     if X.shape[-1] >= 3 * X.shape[-2]:
         return _factor(X @ transpose(X), scheme) @ X
-    for a, b, c in scheme:
-        A = X @ transpose(X)
-        X = a * X + (b * A + c * (A @ A)) @ X
+    for coefficients in scheme:
+        X = _polynomial(X @ transpose(X), *coefficients) @ X
     return X
+
+
+def _polynomial(A: Array, a: float, b: float, c: float) -> Array:
+    """a I + b A + c A^2."""
+    P, i = b * A, namespace(A).arange(A.shape[-1])
+    if c:
+        P += c * (A @ A)
+    P[..., i, i] += a
+    return P
 
 
 def _factor(A: Array, scheme) -> Array:
@@ -93,10 +101,10 @@ def _factor(A: Array, scheme) -> Array:
 
     A holds squares, so in float32 the factor of a singular value near the scheme's lower end is off by some thousandths, as is the scheme.
     """
-    one = P = F = namespace(A).eye(A.shape[-1], dtype=A.dtype)
-    for a, b, c in scheme:
+    F = P = _polynomial(A, *scheme[0])
+    for coefficients in scheme[1:]:
         A = P @ A @ P
-        P = a * one + b * A + c * (A @ A)
+        P = _polynomial(A, *coefficients)
         F = P @ F
     return F
 
