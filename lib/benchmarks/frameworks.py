@@ -4,16 +4,20 @@ from typing import NamedTuple
 
 
 class Framework(NamedTuple):
-    """`file`: where in this package TASKS is. `needs`: the package it imports."""
+    """`file`: where in this package TASKS is. `needs`: the package it imports. `environment`: what its process is told beside what all are told."""
 
     file: str
     needs: str
     title: str
+    environment: tuple[tuple[str, str], ...] = ()
 
 
+KEPT = (("MALLOC_MMAP_THRESHOLD_", str(32 << 20)), ("MALLOC_TRIM_THRESHOLD_", str(512 << 20)))
+"""The settings of glibc that our library makes for itself, in metrized/heap.py."""
 FRAMEWORKS = {
     "ours": Framework("ours", "metrized", "Metrized"),
     "torch": Framework("torch_peer", "torch", "PyTorch"),
+    "kept": Framework("torch_peer", "torch", "PyTorch, freed memory kept", KEPT),
     "compiled": Framework("compiled_peer", "torch", "PyTorch, compiled"),
     "jax": Framework("jax_peer", "jax", "JAX jit"),
     "autograd": Framework("autograd_peer", "autograd", "autograd"),

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+from .frameworks import FRAMEWORKS
+
 ONE_THREAD = {
     **{f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR")},
     "NPROC": "1", "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false", "JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+"""Compilers also begin anew in every run: their cache is in the folder of the log."""
 
 
 class Failed(RuntimeError):
@@ -19,7 +22,7 @@ class Process:
 
     def __init__(self, framework: str, core: int, log: Path):
         self.framework, self.log = framework, log
-        environment = os.environ | ONE_THREAD | {"TORCHINDUCTOR_CACHE_DIR": str(log.parent)}  # compilers begin anew
+        environment = os.environ | ONE_THREAD | {"TORCHINDUCTOR_CACHE_DIR": str(log.parent)} | dict(FRAMEWORKS[framework].environment)
         with log.open("w") as errors:
             self.process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", framework, str(core)], stdin=subprocess.PIPE, text=True,
                                             stdout=subprocess.PIPE, stderr=errors, env=environment, cwd=Path(__file__).parents[1])

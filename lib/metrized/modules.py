@@ -141,8 +141,10 @@ class Compound(Module):
         return Vector(tuple(child.project(part) for child, part in zip(self.children, self.parts(w), strict=True)))
 
     def networks(self, w):
-        counts = (child.networks(part) for child, part in zip(self.children, self.parts(w), strict=True))
-        return next((K for K in counts if K is not None), None)
+        for child, part in zip(self.children, self.parts(w), strict=True):
+            if (K := child.networks(part)) is not None:
+                return K
+        return None
 
     def parts(self, w: Vector) -> tuple[Vector, ...]:
         """The children's weights. Raises TypeError or ValueError where w is no such nest."""
