@@ -107,8 +107,8 @@ def section(results: dict) -> str:
              "Every answer was compared with ours before anything was timed.",
              "![Ratios of CPU time to each peer, on a logarithmic axis](lib/benchmarks/results.png)"]
     parts += ["Triangles are targets; hollow circles are PyTorch in other forms: with modules and an optimizer, with channels last, as an ensemble, "
-              "or with the published Newton-Schulz iteration, without our short cut for long matrices. *Freed memory kept*: the peer runs with the settings of "
-              "glibc's allocator that our library makes for itself; without them its processes ask the system for fresh pages in every step."]
+              "or with the published Newton-Schulz iteration, without our short cut for long matrices. *Freed memory kept*: the peer runs with the "
+              "settings of glibc's allocator that our library makes for itself; without them a process asks for fresh pages in every step."]
     parts += [folded(heading, table(group(rows, heading))) for heading in GROUPS if group(rows, heading)]
     parts += [" ".join(filter(None, (first_calls(rows), faults(rows)))), "\n".join(reasons(rows)), f"Measured on: {machine(results['machine'])}."]
     return "\n\n".join(filter(None, parts))
