@@ -22,12 +22,12 @@ ABOVE = ("figures.py", "live.py", "lesson.py", "check", "teach", "examples", "re
 """What no result depends on unless its function names it: the highest floor of the library, and its tables."""
 
 
-def library(package: Path = PACKAGE) -> str:
-    """A name for the library's files, the data sets too, on the floors below the experiments."""
+def library(package: Path = PACKAGE, without: tuple[str, ...] = ABOVE) -> str:
+    """A name for the library's files, the data sets too, save those folders and files; by default, for all floors below the experiments."""
     digest = hashlib.sha256()
     for path in sorted(path for path in package.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         place = path.relative_to(package)
-        if place.parts[0] not in ABOVE:
+        if place.parts[0] not in without:
             digest.update(f"{place.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
     return digest.hexdigest()
 

@@ -191,7 +191,7 @@ def test_only_what_has_changed_runs_again(checkout, monkeypatch):
         return [cell.outputs for cell in made.cells if cell.cell_type == "code"]
     assert outputs(LECTURE[:2]) == outputs((("markdown", "# Another title"), LECTURE[1])) and runs.read_text() == "x"
     assert len(outputs((*LECTURE[:2], ("code", "print(2)")))) == 2 and runs.read_text() == "xx"
-    monkeypatch.setattr(site, "library", lambda *without: "another")
+    monkeypatch.setattr(site, "ground", lambda *without: "another")
     assert outputs(LECTURE[:2])[0][0].text.startswith("holds") and runs.read_text() == "xxx"
 
 
@@ -200,10 +200,10 @@ def test_a_lecture_depends_on_the_library_and_not_on_the_teachers_part_of_it(tmp
         (tmp_path / place).parent.mkdir(exist_ok=True)
         (tmp_path / place).touch()
     monkeypatch.setattr(site, "PACKAGE", tmp_path)
-    names = [(site.library("teach", "check"), site.library("teach"))]
+    names = [(site.ground("teach", "check"), site.ground("teach"))]
     for place in ("norms.py", "results/a.json", "check/hw1.py", "teach/site.py"):
         (tmp_path / place).write_text("changed")
-        names.append((site.library("teach", "check"), site.library("teach")))
+        names.append((site.ground("teach", "check"), site.ground("teach")))
     lecture, solution = zip(*names, strict=True)
     assert len(set(lecture[:3])) == 3 and len(set(lecture[2:])) == 1 and len(set(solution[:4])) == 4 and solution[3] == solution[4]
 

@@ -3,7 +3,6 @@
 Three steps, each with a folder of its own: lectures are run (executed/, where each is kept until its code or the library changes), pages are written
 for Sphinx (source/, which stays only where Sphinx finds a fault), and Sphinx makes the site (html/). Whatever a page needs lies in html/.
 """
-import hashlib
 import os
 import re
 import shutil
@@ -23,13 +22,13 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from ..cache import PACKAGE, library
 from ..sweeps import sweep
 from . import assets
 from .claims import SECONDS, chosen, claims_of
 from .release import root
 from .retarget import Repository, present
 
-PACKAGE = Path(__file__).parents[1]
 WEBSITE = Path(__file__).with_name("website")
 OTHERS = {Path("lib/metrized/teach/instructors.md"): ("For instructors", "instructors.md"),
           Path("lib/metrized/examples/cluster.md"): ("At full size", "cluster.md"),
@@ -48,14 +47,9 @@ class NotebookFailed(ValueError):
 # Notebooks that have run
 
 
-def library(*without: str) -> str:
+def ground(*without: str) -> str:
     """A name for what a notebook runs on: the library's files, save those folders, and the packages that decide what comes out."""
-    digest = hashlib.sha256(repr([sys.version_info[:2], *map(version, ("numpy", "matplotlib", "ipywidgets"))]).encode())
-    for path in sorted(PACKAGE.rglob("*")):
-        place = path.relative_to(PACKAGE)
-        if path.is_file() and path.suffix != ".pyc" and place.parts[0] not in without:
-            digest.update(f"{place.as_posix()} {hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return digest.hexdigest()
+    return repr([*sys.version_info[:2], *map(version, ("numpy", "matplotlib", "ipywidgets")), library(PACKAGE, without)])
 
 
 def execute(code: list[str | None], library: str) -> dict:
@@ -80,7 +74,7 @@ def executed(notebooks: dict[Path, NotebookNode], cache: Path, jobs: int) -> Non
     """Give notebooks their outputs: run now or, where neither code nor library changed since, before. Raises NotebookFailed for all that fail."""
     files = [*notebooks][::-1]  # the long ones are at the end: begin there
     codes = [[cell.source if cell.cell_type == "code" else None for cell in notebooks[file].cells] for file in files]
-    plain, checking = library("teach", "check"), library("teach")
+    plain, checking = ground("teach", "check"), ground("teach")
     points = [{"code": code, "library": checking if any("metrized.check" in (source or "") for source in code) else plain} for code in codes]
     rows = sweep(execute, points, cache=cache, jobs=min(jobs, len(points)), progress="lectures")
     if failed := [f"{file.as_posix()}, {row['error'].partition(': ')[2]}" for file, row in zip(files, rows, strict=True) if "error" in row]:
