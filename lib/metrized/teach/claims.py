@@ -12,7 +12,7 @@ from typing import Annotated
 import nbformat
 import typer
 from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
@@ -68,17 +68,24 @@ class Call:
     pattern: str
 
 
-def claims(path: Path) -> list[Claim]:
-    """The claims of a lecture, run now in an empty folder, in the order of its lines. It is run to its end even where a claim fails."""
-    notebook, begun = nbformat.read(path, 4), []
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", allow_errors=True, extra_arguments=["--log-level=ERROR"],
-                            on_cell_start=lambda cell, cell_index: begun.append(cell))
+def execute(notebook: nbformat.NotebookNode, **options) -> Exception | None:
+    """Run a notebook in an empty folder; outputs go into its cells. Returns what ended it before its end: an error of a cell (unless `options` allow
+    errors), a cell that takes more than SECONDS, or the death of the kernel.
+    """
+    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", extra_arguments=["--log-level=ERROR"], **options)
     with TemporaryDirectory() as folder:
         try:
             client.execute(cwd=folder)
-        except (CellTimeoutError, DeadKernelError) as error:
-            end = f"the cell did not end within {SECONDS} seconds" if isinstance(error, CellTimeoutError) else "the kernel died"
-            begun[-1].outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=end, traceback=[]))
+        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+            return error
+
+
+def claims(path: Path) -> list[Claim]:
+    """The claims of a lecture, run now, in the order of its lines. It is run to its end even where a claim fails."""
+    notebook, begun = nbformat.read(path, 4), []
+    if error := execute(notebook, allow_errors=True, on_cell_start=lambda cell, cell_index: begun.append(cell)):
+        end = f"the cell did not end within {SECONDS} seconds" if isinstance(error, CellTimeoutError) else "the kernel died"
+        begun[-1].outputs.append(nbformat.v4.new_output("error", ename=type(error).__name__, evalue=end, traceback=[]))
     return claims_of(notebook, path.stem)
 
 

@@ -12,20 +12,17 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from importlib.metadata import version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 from urllib.parse import unquote, urlsplit
 
 import nbformat
 import typer
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from ..cache import PACKAGE, library
 from ..sweeps import sweep
 from . import assets
-from .claims import SECONDS, chosen, claims_of
+from .claims import chosen, claims_of, execute
 from .release import root
 from .retarget import Repository, present
 
@@ -52,21 +49,16 @@ def ground(*without: str) -> str:
     return repr([*sys.version_info[:2], *map(version, ("numpy", "matplotlib", "ipywidgets")), library(PACKAGE, without)])
 
 
-def execute(code: list[str | None], library: str) -> dict:
+def run(code: list[str | None], library: str) -> dict:
     """{"outputs": those of each cell}, run in an empty folder. `code`: the cells, None for text. Raises NotebookFailed, which names the cell.
 
     `library` says what it runs on, and takes part only in the name under which the result is kept.
     """
-    new = nbformat.v4
-    notebook, begun = new.new_notebook(cells=[new.new_markdown_cell() if source is None else new.new_code_cell(source) for source in code]), []
-    client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", extra_arguments=["--log-level=ERROR"],
-                            on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1))
-    with TemporaryDirectory() as folder:
-        try:
-            client.execute(cwd=folder)
-        except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-            what = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}".splitlines()[0]
-            raise NotebookFailed(f"cell {begun[-1]} fails with {what}") from error
+    new, begun = nbformat.v4, []
+    notebook = new.new_notebook(cells=[new.new_markdown_cell() if source is None else new.new_code_cell(source) for source in code])
+    if error := execute(notebook, on_cell_start=lambda cell, cell_index: begun.append(cell_index + 1)):
+        what = f"{getattr(error, 'ename', type(error).__name__)}: {getattr(error, 'evalue', error)}".splitlines()[0]
+        raise NotebookFailed(f"cell {begun[-1]} fails with {what}") from error
     return {"outputs": [cell.get("outputs", []) for cell in notebook.cells]}
 
 
@@ -76,7 +68,7 @@ def executed(notebooks: dict[Path, NotebookNode], cache: Path, jobs: int) -> Non
     codes = [[cell.source if cell.cell_type == "code" else None for cell in notebooks[file].cells] for file in files]
     plain, checking = ground("teach", "check"), ground("teach")
     points = [{"code": code, "library": checking if any("metrized.check" in (source or "") for source in code) else plain} for code in codes]
-    rows = sweep(execute, points, cache=cache, jobs=min(jobs, len(points)), progress="lectures")
+    rows = sweep(run, points, cache=cache, jobs=min(jobs, len(points)), progress="lectures")
     if failed := [f"{file.as_posix()}, {row['error'].partition(': ')[2]}" for file, row in zip(files, rows, strict=True) if "error" in row]:
         raise NotebookFailed("; ".join(failed[::-1]))
     for file, row in zip(files, rows, strict=True):
