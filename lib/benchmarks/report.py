@@ -136,7 +136,7 @@ COLOURS = {"torch": BLUE, "compiled": SKY, "jax": ORANGE, "autograd": GREEN, "my
 
 def picture(rows: list[dict]) -> Figure:
     """Ratios to each peer on a logarithmic axis: steps and sweeps, a line each; bars from least to greatest, hollow triangles are targets."""
-    shown = [row for row in group(rows, "Steps") + group(rows, "Sweeps") if "median" in row and row["peer"] != "ours"]
+    shown = [row for row in group(rows, "Steps") + group(rows, "Sweeps") if "median" in row and row["peer"] in COLOURS]
     names = list(dict.fromkeys(row["title"] for row in shown))
     peers = [peer for peer in COLOURS if any(row["peer"] == peer for row in shown)]
     fig = Figure(figsize=(8.5, 1.2 + 0.42 * len(names)), layout="constrained")
