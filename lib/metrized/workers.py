@@ -38,21 +38,28 @@ class Processes:
 
     def submit(self, f: Callable, *args) -> Future:
         """The Future of f(*args) in a process that is idle, or new. Its exception says that the process has died."""
+        self._land()
+        executor = self.idle.pop() if self.idle else ProcessPoolExecutor(1, env=ONE_THREAD, initializer=_tie, initargs=(os.getpid(),))
+        future = executor.submit(f, *args)
+        self.busy[future] = executor
+        return future
+
+    def _land(self) -> None:
+        """Whose task is done is idle again; who has died is given up."""
         for future in [future for future in self.busy if future.done()]:
             executor = self.busy.pop(future)
             if future.exception() is None:
                 self.idle.append(executor)
             else:
                 executor.shutdown(kill_workers=True)
-        executor = self.idle.pop() if self.idle else ProcessPoolExecutor(1, env=ONE_THREAD, initializer=_tie, initargs=(os.getpid(),))
-        future = executor.submit(f, *args)
-        self.busy[future] = executor
-        return future
 
     def close(self) -> None:
-        """End the processes, whatever they are doing."""
-        for executor in [*self.idle, *self.busy.values()]:
+        """End the processes: at once those that are at work, the others in their own way, so that they give back what they hold."""
+        self._land()
+        for executor in self.busy.values():
             executor.shutdown(kill_workers=True)
+        for executor in self.idle:
+            executor.shutdown()
 
 
 class Cluster:
