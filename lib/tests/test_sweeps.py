@@ -540,7 +540,7 @@ def test_an_interrupted_sweep_says_how_far_it_is_and_goes_on(notes, tmp_path):
     """One line: how many are done, where, and that the same call goes on. The cache is whole."""
     call = "square_or_wait_at_three, grid(n=range(6), folder=[notes]), cache=cache, jobs=2"
     child = process(call, notes, tmp_path / "cache", stderr=subprocess.PIPE, start_new_session=True)
-    assert until(lambda: len(list((tmp_path / "cache").glob("*.json"))) == 5)
+    assert until(lambda: len(list((tmp_path / "cache").glob("*.json"))) == 5 and executions(notes)[3])
     os.killpg(child.pid, signal.SIGINT)  # as a terminal does: to the workers, too
     said = child.communicate(timeout=20)[1].decode()
     last = f"KeyboardInterrupt: 5/6 runs are done and kept in {tmp_path / 'cache'}; the same call goes on from there"

@@ -36,6 +36,7 @@ from ..schedules import linear
 from ..train import Diverged, descend
 from ..vectors import Covector, Vector
 from . import program, shipped
+from .width import pictures
 
 SEEDS = (0, 1, 2)
 WIDTH, STEPS, BATCH = 64, 100, 128
@@ -99,12 +100,6 @@ GRIDS = {  # log2 of the step sizes tried
     "momentum": range(-4, 2), "signum": range(-10, -4), "Lion": range(-10, -4), "Adagrad": range(-8, -2), "RMSProp": range(-12, -6),
     "Adam": range(-9, -3), "Adafactor": range(-6, 1), "Shampoo": range(-4, 2), "Muon": range(-6, 0), "modular, momentum": range(-4, 2),
 }
-
-
-def pictures(device: str = "cpu") -> tuple[Array, Array]:
-    """5000 training images [samples, 196], standardized, and their classes as [samples, 10]; on `device`."""
-    images = data.load("fashion")
-    return to_device((data.standardize(images.train_x)[0], data.one_hot(images.train_y)), device)
 
 
 def accuracy(net: Module, w: Vector) -> float:
