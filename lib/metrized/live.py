@@ -14,18 +14,22 @@ Only what a move changes is drawn again, over a stored background, so that a pic
 that ipywidgets 7.7 and 8 have in common is used, and every live figure carries a still picture for pages without a kernel.
 """
 import base64
-import io
+import struct
+import zlib
 from collections.abc import Callable
+from html import escape
 from math import log10
 
 import ipywidgets as widgets
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 
 INK, PIXELS = 100, 2
 """Dots per inch of the layout, and screen pixels per dot (2 is sharp on a dense screen)."""
+UNSEEN = '<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">{}</span>'
+"""Words for those who hear the page: a widget's picture has no alternative text."""
 LOOK = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
         "lines.linewidth": 1.8, "legend.frameon": False}
 
@@ -48,16 +52,14 @@ class Picture:
         changed = [a for a in self._artists() if a.stale and a not in self.moving]
         if self.background is None:
             self._draw_all()
-        elif changed or any(axis.stale for ax in self.fig.axes for axis in (ax.xaxis, ax.yaxis)):
+        elif changed or any(axis.stale for ax in self.fig.axes if ax.axison for axis in (ax.xaxis, ax.yaxis)):
             self.moving += changed
             self.moving += self._above()
             self._draw_all()
         self.canvas.restore_region(self.background)
         for artist in sorted((a for a in self._artists() if a in self.moving), key=lambda a: a.zorder):
             (artist.axes or self.fig).draw_artist(artist)
-        buffer = io.BytesIO()
-        imsave(buffer, self.canvas.buffer_rgba(), format="png", pil_kwargs={"compress_level": 1})
-        return buffer.getvalue()
+        return encoded(np.asarray(self.canvas.buffer_rgba()))
 
     def _draw_all(self) -> None:
         """Draw everything that stands still, and keep it."""
@@ -80,6 +82,16 @@ class Picture:
         """Everything that can move: what stands in the axes and on the figure, except axes, frames and grids."""
         inside = [a for ax in self.fig.axes for a in (*ax.lines, *ax.patches, *ax.collections, *ax.texts, *ax.images, ax.title, ax.xaxis.label)]
         return inside + list(self.fig.texts)
+
+
+def encoded(pixels: np.ndarray) -> bytes:
+    """A PNG of pixels [height, width, 4] of uint8. Drawings are flat, so rows go unfiltered: to choose filters would double the time of a move."""
+    height, width, channels = pixels.shape
+    rows = np.zeros((height, 1 + width * channels), np.uint8)  # the byte before each row says: no filter
+    rows[:, 1:] = pixels.reshape(height, -1)
+    chunks = {b"IHDR": struct.pack(">2I5B", width, height, 8, 6, 0, 0, 0), b"IDAT": zlib.compress(rows, 1), b"IEND": b""}
+    packed = [struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks.items()]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
 
 
 class Still:
@@ -109,37 +121,87 @@ def alt_text(figure: Callable) -> str:
 
 
 class Live(Still):
-    """A picture under sliders. `controls` has the widgets by name, `box` all of it as one widget."""
+    """A picture under its controls. `controls` has the widgets by name, `box` all of it as one widget.
+
+    The last slider can be played; a button puts everything back to where it began.
+    """
 
     def __init__(self, figure: Callable, args: tuple, ranges: dict, size: tuple[float, float]):
         self.controls = {name: control(name, r) for name, r in ranges.items()}
-        self.picture = Picture(figure, args, size)
-        self.picture.png(**self.values())
+        self.start, self.picture = self.values(), Picture(figure, args, size)
+        self.picture.png(**self.start)
         self.picture.png(**{name: other_end(c) for name, c in self.controls.items()})  # drawn twice, the moving artists are known
-        super().__init__(self.picture.png(**self.values()), self.picture.width, alt_text(figure))
+        super().__init__(self.picture.png(**self.start), self.picture.width, alt_text(figure))
         pixels = f"{self.width}px"
         self.image = widgets.Image(value=self.png, format="png", layout=widgets.Layout(width=pixels, max_width="100%", object_fit="contain"))
-        self.message = widgets.HTML()
-        self.box = widgets.VBox([*self.controls.values(), self.message, self.image])
+        self.message, self.held = widgets.HTML(), False
+        self.reset = widgets.Button(description="Reset", tooltip="Put everything back to where it began", layout=widgets.Layout(width="70px"))
+        sliders = [c for c in self.controls.values() if hasattr(c, "max")]
+        self.play = player(sliders[-1]) if sliders else None
+        self.box = widgets.VBox([*self._rows(), self.message, self.image, widgets.HTML(UNSEEN.format(escape(self.alt)))])
         self.box.layout.width, self.box.layout.max_width = f"{self.width + 8}px", "100%"
+        self.reset.on_click(self._restart)
         for c in self.controls.values():
             c.observe(self._update, names="value")
+
+    def _rows(self) -> list[widgets.Widget]:
+        """One control a row; to play stands beside what it plays, and to reset comes last."""
+        rows = [[c] for c in self.controls.values()]
+        if self.play:
+            [row for row in rows if hasattr(row[0], "max")][-1].append(self.play)
+        rows[-1].append(self.reset)
+        return [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap", align_items="center")) for row in rows]
 
     def values(self) -> dict:
         """What the controls say now."""
         return {name: c.value for name, c in self.controls.items()}
 
+    def _restart(self, _) -> None:
+        self.held = True  # one picture when all are back, not one for each
+        for name, value in self.start.items():
+            self.controls[name].value = value
+        self.held = False
+        self._update(None)
+
     def _update(self, _) -> None:
+        if self.held:
+            return
         try:
             self.image.value = self.picture.png(**self.values())
             self.message.value = ""
         except Exception as error:  # an exception inside a widget's callback would vanish without a trace
-            self.message.value = f'<span style="color:#c22">{type(error).__name__}: {error}</span>'
+            self.message.value = f'<span style="color:#c22">{escape(f"{type(error).__name__}: {error}")}</span>'
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         data, metadata = super()._repr_mimebundle_()
         view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
         return {"application/vnd.jupyter.widget-view+json": view, **data}, metadata
+
+
+def player(slider: widgets.Widget) -> widgets.Play:
+    """Buttons that move a slider from its low end to its high one, in at most 100 steps; they go on from where it stands.
+
+    The page counts, and tells the kernel the newest number when the last picture is there: a slow figure is played in fewer pictures, never late.
+    """
+    stops = _stops(slider)
+    nearest = lambda: int(np.abs(stops - slider.value).argmin())
+    play = widgets.Play(min=0, max=len(stops) - 1, value=nearest(), interval=max(80, 2000 // len(stops)), show_repeat=False,
+                        layout=widgets.Layout(width="auto"))
+
+    def follow(change):
+        if nearest() != change.new:  # else it was the slider that has moved
+            slider.value = stops[change.new].item()
+    play.observe(follow, "value")
+    slider.observe(lambda change: setattr(play, "value", nearest()), "value")
+    return play
+
+
+def _stops(slider: widgets.Widget) -> np.ndarray:
+    """Where a player lets a slider stop."""
+    if isinstance(slider, widgets.IntSlider):
+        return np.unique(np.linspace(slider.min, slider.max, 101).round().astype(int))
+    stops = np.linspace(slider.min, slider.max, 101)
+    return slider.base ** stops if hasattr(slider, "base") else stops
 
 
 def other_end(c: widgets.Widget):
@@ -158,7 +220,7 @@ def live(*, size: tuple[float, float] = (7.0, 3.4), **ranges) -> Callable[..., L
     """live(name=range, ...)(figure, *args): the figure with a control for each argument of its move.
 
     A range is (low, high) or (low, high, start), whole numbers for whole steps; Log(low, high, start) for a logarithmic slider; a list of
-    choices, the first one chosen; or True/False. Raises TypeError or ValueError for anything else.
+    choices, or a tuple of words, the first one chosen; or True/False. Raises TypeError or ValueError for anything else.
     """
     return lambda figure, *args: Live(figure, args, ranges, size)
 
@@ -175,7 +237,7 @@ def control(name: str, r) -> widgets.Widget:
     style = dict(description=name.replace("_", " "), style={"description_width": "110px"}, layout=widgets.Layout(width="440px"))
     if isinstance(r, bool):
         return widgets.Checkbox(value=r, **style)
-    if isinstance(r, list) and r:
+    if isinstance(r, list) and r or isinstance(r, tuple) and r and all(isinstance(v, str) for v in r):
         return widgets.Dropdown(options=r, value=r[0], **style)
     if not (isinstance(r, tuple) and len(r) in (2, 3) and all(isinstance(v, (int, float)) for v in r)):
         raise TypeError(f"the range of {name} is {r!r}; expected (low, high), (low, high, start), Log(...), a list of choices, or True/False")

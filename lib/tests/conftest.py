@@ -1,4 +1,5 @@
-"""Shared by all tests: random numbers from a seed in the test's own name, so that no test depends on another."""
+"""Shared by all tests: random numbers from a seed in the test's own name, the command, a browser, and a place for what tests measure."""
+import shutil
 import zlib
 
 import numpy as np
@@ -21,3 +22,25 @@ def metrized():
             main(list(map(str, arguments)))
         return end.value.code or 0
     return run
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, for the rest of a file, in which no event loop can then be begun; where there is none the tests say so."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if not program:
+        pytest.skip("no chromium on this machine: nothing was seen in a browser")
+    silent = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=silent)
+        yield chromium
+        chromium.close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what tests have measured: record_property("measured", line) in any process."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports if getattr(report, "when", None) == "call"]
+    if lines := [line for report in reports for name, line in report.user_properties if name == "measured"]:
+        terminalreporter.section("measured")
+        terminalreporter.write_line("\n".join(lines))

@@ -3,14 +3,16 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from PIL import Image
 
 from metrized import figures
 from metrized.atoms import Linear
 from metrized.compounds import residual
 from metrized.examples import depth, width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
-from metrized.live import Log, live, other_end, still
+from metrized.live import Log, encoded, live, other_end, still
 from metrized.norms import Euclidean, Max
 from metrized.optimizers import HeavyBall, Nesterov
 
@@ -182,16 +184,88 @@ def test_an_error_in_a_figure_is_shown_and_the_next_move_recovers():
 
         def move(n):
             if n == 3:
-                raise ValueError("three is too many")
+                raise ValueError("three is <too> many")
             line.set_ydata([0, n])
 
         return move
 
     figure = live(n=(1, 4))(fragile)
     figure.controls["n"].value = 3
-    assert "three is too many" in figure.message.value
+    assert "three is &lt;too&gt; many" in figure.message.value
     figure.controls["n"].value = 4
     assert figure.message.value == ""
+
+
+def test_a_picture_is_a_png_that_everybody_reads(rng):
+    """Bit for bit, of odd and even sizes; two others read it."""
+    for shape in ((1, 1), (7, 3), (64, 129)):
+        pixels_in = rng.integers(0, 256, (*shape, 4), dtype=np.uint8)
+        png = encoded(pixels_in)
+        assert np.array_equal(np.asarray(Image.open(io.BytesIO(png))), pixels_in) and np.array_equal((pixels(png) * 255).round(), pixels_in)
+        Image.open(io.BytesIO(png)).verify()
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_move_draws_only_what_moves(name, monkeypatch):
+    """What stands still is drawn when a figure begins, and never again until it changes itself."""
+    args, ranges = MOVING[name]
+    figure = live(**ranges)(getattr(figures, name), *args)
+    moves = [{**figure.values(), key: other_end(c)} for key, c in figure.controls.items()] + [figure.values()]
+    for values in moves:  # figures whose axes move draw all at the first such move
+        figure.picture.png(**values)
+    drawn = []
+    monkeypatch.setattr(Figure, "draw", lambda *_: drawn.append(name))
+    for values in moves:
+        figure.picture.png(**values)
+    assert not drawn
+
+
+def counter(fig):
+    """Counts how often it has moved."""
+    line, = fig.subplots().plot([0, 4], [0, 1])
+    fig.moves = 0
+
+    def move(**values):
+        fig.moves += 1
+        line.set_ydata([0, fig.moves])
+
+    return move
+
+
+def test_reset_puts_all_back_with_one_picture():
+    figure = live(a=(0, 9, 4), b=(0.0, 1.0, 0.3), c=Log(1.0, 9.0, 2.0), d=["x", "y"], e=False, f=("u", "v"))(counter)
+    began = figure.values()
+    for c in figure.controls.values():
+        c.value = other_end(c)
+    assert all(figure.values()[name] != began[name] for name in began)
+    moves = figure.picture.fig.moves
+    figure.reset.click()
+    assert figure.values() == began and figure.picture.fig.moves == moves + 1
+    figure.reset.click()
+    assert figure.values() == began
+
+
+@pytest.mark.parametrize("slider", [(0, 3, 1), (0, 1000, 7), (-2.0, 5.0, 1.0), Log(0.01, 100.0, 1.0)], ids=str)
+def test_play_goes_from_end_to_end(slider):
+    """Its last slider moves through every stop once, upwards; one picture a stop; and it goes on from where a hand has put it."""
+    figure = live(other=(0, 3), n=slider, choice=["a", "b"])(counter)
+    moves, n, seen = figure.picture.fig.moves, figure.controls["n"], []
+    for i in range(figure.play.max + 1):
+        figure.play.value = i
+        seen.append(n.value)
+    assert np.isclose([seen[0], seen[-1]], slider[:2]).all() and (np.diff(seen) > 0).all() and len(seen) == figure.play.max + 1 <= 101
+    assert figure.picture.fig.moves - moves == len(set(seen)) and figure.values()["other"] == 0
+    n.value = slider[2]
+    assert n.value == slider[2] and np.isclose(seen[figure.play.value], slider[2], rtol=0.06, atol=6)
+
+
+def test_without_a_slider_there_is_nothing_to_play():
+    assert live(choice=["a", "b"], flag=True)(counter).play is None
+
+
+def test_a_figure_has_words_for_those_who_hear_the_page():
+    figure = live(n=(0, 1))(counter)
+    assert figure.alt == "Counts how often it has moved." and figure.alt in figure.box.children[-1].value
 
 
 def test_a_live_figure_carries_a_still_one():
@@ -200,7 +274,7 @@ def test_a_live_figure_carries_a_still_one():
     assert metadata["image/png"]["alt"] == data["text/plain"]
 
 
-@pytest.mark.parametrize("wrong", [(3,), (2.0, 1.0), (0, 1, 5), "abc", [], None])
+@pytest.mark.parametrize("wrong", [(3,), (2.0, 1.0), (0, 1, 5), "abc", [], (), (1, "a"), None])
 def test_a_bad_range_is_one_clear_error(wrong):
     with pytest.raises((TypeError, ValueError), match="the range of n"):
         live(n=wrong)(figures.parabola)

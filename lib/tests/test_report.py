@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -20,7 +19,6 @@ from metrized.teach import report
 from metrized.teach.report import FORMULA, RESERVED, file_names, histogram, plain, summary
 from metrized.teach.results import STATUSES, Mark, Result, in_order
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 NASTY = [
     "<script>alert(1)</script>", "</style></pre></code><img src=https://evil.example/x.png onerror=alert(1)>", '"><a href="javascript:alert(1)">',
     "<!--", "]]>", "'x' onload=1", "&amp;", "`<b>`", "`a` `b`", "{{ 7 * 7 }}", "{% raw %}", '=HYPERLINK("https://evil.example","x")', "+1", "-1",
@@ -371,22 +369,18 @@ def test_gradescope_is_served_on_request_only(tmp_path, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine: the pages were not looked at")
-def test_pages_fit_a_phone_and_ask_nothing(section):
+def test_pages_fit_a_phone_and_ask_nothing(section, browser):
     """No page is wider than the screen, none asks for anything but itself, and none has anything to complain about."""
-    sync_api = pytest.importorskip("playwright.sync_api")
     results, folder = section
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_context(viewport={"width": 375, "height": 812}).new_page()
-        asked, said = [], []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.on("dialog", lambda dialog: said.append(dialog.message))
-        for path in [folder / "report.html", *(folder / "feedback").iterdir()]:
-            page.goto(path.as_uri())
-            assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
-            if pictures := os.environ.get("METRIZED_SCREENSHOTS"):
-                page.screenshot(path=f"{pictures}/{path.stem}.png", full_page=True)
-        browser.close()
+    page = browser.new_context(viewport={"width": 375, "height": 812}).new_page()
+    asked, said = [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("dialog", lambda dialog: said.append(dialog.message))
+    for path in [folder / "report.html", *(folder / "feedback").iterdir()]:
+        page.goto(path.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 375, path
+        if pictures := os.environ.get("METRIZED_SCREENSHOTS"):
+            page.screenshot(path=f"{pictures}/{path.stem}.png", full_page=True)
+    page.context.close()
     assert said == [] and len(asked) == 1 + len(results) and all(url.startswith("file:") for url in asked)

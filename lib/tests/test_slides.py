@@ -1,6 +1,5 @@
 """Slides: what is listed is on the screen, nothing is lost, every lecture fits, and nothing is fetched when a deck is opened."""
 import re
-import shutil
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +16,6 @@ from metrized.teach.slides import BREAK, ELSEWHERE, WORDS, chunks, deck, togethe
 
 ROOT = Path(__file__).parents[2]
 LECTURES = sorted((ROOT / "lectures").glob("*.ipynb"))
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 each_lecture = pytest.mark.parametrize("path", LECTURES, ids=lambda path: path.stem)
 BEGIN = ("slide", "subslide")
 
@@ -218,51 +216,46 @@ def test_figures_are_stills_with_their_words_and_no_widgets(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine: slides were not opened")
-def test_slides_in_a_browser_without_a_network(tmp_path):
+def test_slides_in_a_browser_without_a_network(tmp_path, browser):
     """A key goes on, formulas are set, notes are in a window of their own, too long code scrolls, and the folder itself answers every request."""
-    from playwright.sync_api import sync_playwright
-
     page(tmp_path, slides.copy(tmp_path / "scripts"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
     Thread(target=server.serve_forever, daemon=True).start()
     here, outside, errors = f"http://127.0.0.1:{server.server_port}/", [], []
     guard = lambda route: route.continue_() if route.request.url.startswith(here) else (outside.append(route.request.url), route.abort())
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        context = browser.new_context(viewport={"width": 1280, "height": 720})
-        context.route("**", guard)
-        tab = context.new_page()
-        tab.on("pageerror", lambda error: errors.append(error))
-        tab.goto(f"{here}x.html")
-        tab.wait_for_function("window.Reveal && Reveal.isReady()")
-        seen = lambda: tab.evaluate("Reveal.getCurrentSlide().innerText")
-        assert tab.evaluate("Reveal.getTotalSlides()") == 5 and seen().split("\n\n") == ["Bowls", "A first sentence."]
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    context.route("**", guard)
+    tab = context.new_page()
+    tab.on("pageerror", lambda error: errors.append(error))
+    tab.goto(f"{here}x.html")
+    tab.wait_for_function("window.Reveal && Reveal.isReady()")
+    seen = lambda: tab.evaluate("Reveal.getCurrentSlide().innerText")
+    assert tab.evaluate("Reveal.getTotalSlides()") == 5 and seen().split("\n\n") == ["Bowls", "A first sentence."]
 
-        tab.keyboard.press("ArrowRight")
-        assert seen().startswith("Next") and "and so on" not in seen()
-        formula = tab.locator("section.present mjx-container[display=true] svg").first.bounding_box()
-        assert 40 < formula["width"] < 1280 and 30 < formula["height"] < 200
-        with context.expect_page() as opened:
-            tab.keyboard.press("s")
-        notes = opened.value.locator(".speaker-controls-notes .value")
-        notes.get_by_text("and so on").wait_for()
-        assert notes.locator("svg").count() == 2 and notes.locator("mjx-assistive-mml").count() == 0
+    tab.keyboard.press("ArrowRight")
+    assert seen().startswith("Next") and "and so on" not in seen()
+    formula = tab.locator("section.present mjx-container[display=true] svg").first.bounding_box()
+    assert 40 < formula["width"] < 1280 and 30 < formula["height"] < 200
+    with context.expect_page() as opened:
+        tab.keyboard.press("s")
+    notes = opened.value.locator(".speaker-controls-notes .value")
+    notes.get_by_text("and so on").wait_for()
+    assert notes.locator("svg").count() == 2 and notes.locator("mjx-assistive-mml").count() == 0
 
-        tab.bring_to_front()
-        tab.keyboard.press("ArrowRight")
-        assert "How many?" in seen() and "The answer" not in seen()
-        tab.keyboard.press("ArrowRight")
-        tab.locator("section.present").get_by_text("The answer: 4.").last.wait_for()
-        assert "How many?" in seen() and "spoken" not in seen()
+    tab.bring_to_front()
+    tab.keyboard.press("ArrowRight")
+    assert "How many?" in seen() and "The answer" not in seen()
+    tab.keyboard.press("ArrowRight")
+    tab.locator("section.present").get_by_text("The answer: 4.").last.wait_for()
+    assert "How many?" in seen() and "spoken" not in seen()
 
-        tab.keyboard.press("ArrowRight")
-        figure = tab.locator("section.present img").bounding_box()
-        assert figure["width"] > 600 and figure["y"] >= 0 and figure["y"] + figure["height"] <= 720
-        tab.keyboard.press("ArrowRight")
-        height, all_of_it, end = tab.evaluate("(s => [s.clientHeight, s.scrollHeight, s.getBoundingClientRect().bottom])(Reveal.getCurrentSlide())")
-        assert height < all_of_it and 600 < end <= 720
-        browser.close()
+    tab.keyboard.press("ArrowRight")
+    figure = tab.locator("section.present img").bounding_box()
+    assert figure["width"] > 600 and figure["y"] >= 0 and figure["y"] + figure["height"] <= 720
+    tab.keyboard.press("ArrowRight")
+    height, all_of_it, end = tab.evaluate("(s => [s.clientHeight, s.scrollHeight, s.getBoundingClientRect().bottom])(Reveal.getCurrentSlide())")
+    assert height < all_of_it and 600 < end <= 720
+    context.close()
     server.shutdown()
     assert outside == [] and errors == []
 
