@@ -12,8 +12,8 @@ shakespeare   1,115,394 characters (Karpathy's tiny Shakespeare).               
 
 The cache folder is the system's own for caches, or the environment variable METRIZED_CACHE.
 """
+import bz2
 import io
-import lzma
 import os
 import pickle
 import tarfile
@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pooch
 
 from .arrays import Array, to_device
 
@@ -80,12 +79,18 @@ def load(name: str) -> Images | Text | Table:
 
 def cache_folder() -> Path:
     """Where downloads are kept: $METRIZED_CACHE, or the system's folder for caches."""
+    import pooch  # not at the top, for in a browser it cannot be imported
     return Path(os.environ.get("METRIZED_CACHE") or pooch.os_cache("metrized"))
 
 
 def fetch(file: str) -> Path:
     """The path of a file of REMOTE in the cache, downloaded and checked if need be. Raises DownloadError, and then leaves nothing behind."""
     address, sha256 = REMOTE[file]
+    try:
+        import pooch
+    except ImportError as error:
+        raise DownloadError(f"{file} would have to be downloaded, and in a browser nothing can be ({error}); run this in Colab or at home, "
+                            f'or use a set that ships with the package: {", ".join(SHIPPED)}') from error
     try:
         return Path(pooch.retrieve(address, f"sha256:{sha256}", fname=file, path=cache_folder(), progressbar=True))
     except Exception as error:  # requests, urllib3, socket, hash and disk errors all mean one thing here
@@ -101,7 +106,7 @@ def fashion() -> Images:
 
 def austen() -> Text:
     """"Pride and Prejudice"; ships with the package."""
-    return text(lzma.decompress(_shipped("pride_and_prejudice.txt.xz")).decode())
+    return text(bz2.decompress(_shipped("pride_and_prejudice.txt.bz2")).decode())
 
 
 def diabetes() -> Table:

@@ -1,6 +1,5 @@
 """Sweeps: the same run at every point of a grid, in parallel, each result cached on disk the moment it is there."""
 import json
-import os
 import traceback
 import warnings
 from collections import deque
@@ -14,7 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from .cache import LIBRARY, Cache, tagged
-from .workers import Cluster, Here, Processes, as_finished
+from .workers import Cluster, as_finished, local
 
 Task = tuple[int, ...]
 """The numbers of the points that are run together: one point, or those of an ensemble."""
@@ -58,7 +57,8 @@ def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | N
     all that it depends on (see Cache): a sweep that was killed computes only what is missing. A point that fails becomes a row with its last line in
     "error", and so does one whose process dies, and dies again when it is alone; such rows are not cached.
 
-    `jobs`: so many processes (all cores unless given), one BLAS thread each; or the workers of the dask cluster whose `client` is given.
+    `jobs`: so many processes (all cores unless given), one BLAS thread each; or the workers of the dask cluster whose `client` is given. In a browser
+    there is one process, which does it all.
     `together`: which points run as one ensemble. `cost(point)`, in any unit, puts long runs first and tells the time left. `progress`: a bar, or
     what to call the runs on it. Raises NotKept (an OSError) where a result cannot be written; KeyboardInterrupt says how much is done.
     """
@@ -66,7 +66,7 @@ def sweep(run: Callable[..., dict], points: list[dict], *, cache: str | Path | N
         raise ValueError("jobs counts processes of this machine and client is a cluster with workers of its own; give one of the two")
     table = _Table(run, points, cache, together)
     tasks = _tasks(table.missing(), points, together, cost)
-    pool = Cluster(client) if client is not None else Processes(min(jobs or os.cpu_count(), len(tasks))) if jobs != 1 and tasks else Here()
+    pool = local(jobs, len(tasks)) if client is None else Cluster(client)
     queue = _Queue(pool, tasks, run, points, together)
     try:
         with _bar(progress, points, tasks, cost) as bar:

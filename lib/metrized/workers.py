@@ -1,14 +1,13 @@
 """Where the runs of a sweep take place: in this process, in processes of this machine, or on a dask cluster."""
 import os
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from math import inf
 from queue import SimpleQueue
-
-from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
 from .arrays import whole
 
@@ -39,7 +38,7 @@ class Processes:
     def submit(self, f: Callable, *args) -> Future:
         """The Future of f(*args) in a process that is idle, or new. Its exception says that the process has died."""
         self._land()
-        executor = self.idle.pop() if self.idle else ProcessPoolExecutor(1, env=ONE_THREAD, initializer=_tie, initargs=(os.getpid(),))
+        executor = self.idle.pop() if self.idle else _process()
         future = executor.submit(f, *args)
         self.busy[future] = executor
         return future
@@ -81,6 +80,13 @@ class Cluster:
         self.executor.shutdown(wait=False)
 
 
+def local(jobs: int | None, tasks: int) -> Here | Processes:
+    """What runs `tasks` on this machine: `jobs` processes (all cores unless given), or this one for one job, and in a browser, which has no other."""
+    if jobs == 1 or not tasks or sys.platform == "emscripten":
+        return Here()
+    return Processes(min(jobs or os.cpu_count(), tasks))
+
+
 def as_finished(pool, tasks: deque, submit: Callable) -> Iterator[tuple]:
     """(task, future) for every task, as they finish; submit(task) starts one. Tasks that are put into the queue in the meantime are run too."""
     flying, landed = {}, SimpleQueue()
@@ -92,6 +98,12 @@ def as_finished(pool, tasks: deque, submit: Callable) -> Iterator[tuple]:
             future.add_done_callback(landed.put)
         future = landed.get()
         yield flying.pop(future), future
+
+
+def _process() -> Executor:
+    """A new process, which ends when this one has."""
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor  # not at the top, for in a browser it cannot be imported
+    return ProcessPoolExecutor(1, env=ONE_THREAD, initializer=_tie, initargs=(os.getpid(),))
 
 
 def _tie(parent: int) -> None:

@@ -14,7 +14,7 @@ from metrized import data
 
 SHIPPED = {
     "fashion_mnist_14x14.npz": "488a4334527aac918297399e2dd3fcfc9fada292ef3d71e047355a2eae16f996",
-    "pride_and_prejudice.txt.xz": "15e9b527a74b7f91fe827b4b8f459486d1d3bb3b1b3a3c722f9f4bae10d14705",
+    "pride_and_prejudice.txt.bz2": "410ae34feb5fc4d247d390cfacd33f71b53074e81fcc63772f5cd38a4641c787",
 }
 
 
