@@ -77,7 +77,7 @@ def made(tmp_path_factory):
     checkout = course(tmp_path_factory.mktemp("course"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checkout / "lib")
-        site.command(jobs=1, lectures=["1"])
+        site.command(jobs=1, lectures=["1"], lite=False)
     return checkout
 
 
@@ -174,7 +174,7 @@ def test_only_lectures_that_are_there(checkout, metrized, capsys):
 @pytest.mark.parametrize("failing, words", [("lesson.claim('it', 3, (0, 1))", "FAILS  it: 3  in [0, 1]"), ("import os\nos._exit(1)", "Kernel died")])
 def test_a_lecture_that_fails_is_named_with_its_cell(failing, words, tmp_path, monkeypatch, metrized, capsys):
     monkeypatch.chdir(course(tmp_path, (*LECTURE[:3], ("code", failing))))
-    assert metrized("site", "--jobs", "1") == 1
+    assert metrized("site", "--no-lite", "--jobs", "1") == 1
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("metrized: lectures/01-tiny.ipynb, cell 4 fails with ") and words in last
     assert not (tmp_path / "build" / "site" / "html").exists()

@@ -22,6 +22,7 @@ from nbformat import NotebookNode
 from ..cache import PACKAGE, library
 from ..sweeps import sweep
 from . import assets
+from . import lite as browser
 from .claims import chosen, claims_of, execute
 from .release import root
 from .retarget import Repository, present
@@ -33,7 +34,7 @@ OTHERS = {Path("lib/metrized/teach/instructors.md"): ("For instructors", "instru
 """What is neither a notebook nor the README: what the navigation calls it, and its page."""
 MATHJAX = ("tex-chtml-full.js", "output/chtml/fonts", "a11y", "sre")
 """What pages need of MathJax: TeX to HTML, its fonts, and what it loads for those who listen."""
-SCRATCH = ("source", "doctrees", "jupyter_execute")
+SCRATCH = ("source", "runnable", "doctrees", "jupyter_execute")
 VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -90,8 +91,11 @@ def without_kernel(output: NotebookNode) -> NotebookNode | None:
     return output
 
 
-def code(cell: NotebookNode, colab: str) -> NotebookNode:
-    """A code cell for a page that has no kernel. Figures have words for those who do not see them; answers stay shut until they are asked for."""
+def code(cell: NotebookNode, colab: str, here: str | None = None) -> NotebookNode:
+    """A code cell for a page that has no kernel. Figures have words for those who do not see them; answers stay shut until they are asked for.
+
+    `colab` and, if there is one, `here` are the addresses of pages that have a kernel.
+    """
     having = lambda *kinds: [o for o in cell.outputs if {*kinds} <= set(o.get("data", {}))]
     pictures, moving, questions = having("image/png"), having("image/png", VIEW), having("text/markdown", VIEW)
     cell.outputs = [output for output in map(without_kernel, cell.outputs) if output]
@@ -100,18 +104,28 @@ def code(cell: NotebookNode, colab: str) -> NotebookNode:
     if pictures:
         cell.metadata["mystnb"] = {"image": {"alt": pictures[0].metadata.get("image/png", {}).get("alt", "figure")}}
     if moving:
-        cell.metadata["mystnb"]["figure"] = {"caption": f"A still of a figure that moves; [its sliders work in Colab]({colab})."}
+        where = f"its sliders work {anchor(here, 'in your browser')} and [in Colab]({colab})" if here else f"[its sliders work in Colab]({colab})"
+        cell.metadata["mystnb"]["figure"] = {"caption": f"A still of a figure that moves; {where}."}
     return cell
+
+
+def anchor(address: str, words: str) -> str:
+    """A link to a place of the site that Sphinx does not know."""
+    return f'<a class="here" href="{address}">{words}</a>'
 
 
 @dataclass(frozen=True)
 class Course:
-    """A checkout and the site that is made of it. `pages`: which of its files become pages, and where those lie in `source`."""
+    """A checkout and the site that is made of it. `pages`: which of its files become pages, and where those lie in `source`.
+
+    `runs`: whether the site also has its notebooks with a kernel that runs in the browser, in the folder lite/.
+    """
 
     checkout: Path
     source: Path
     pages: dict[Path, str]
     repository: Repository
+    runs: bool = False
 
     def put(self, place: str | Path, content: str | bytes) -> None:
         """Write a file of the source."""
@@ -142,15 +156,29 @@ class Course:
     def notebook(self, file: Path, notebook: NotebookNode) -> str:
         """The page of a notebook; a cell with claims has a name, so that the table of claims can lead there."""
         claiming, cells = {claim.cell for claim in claims_of(notebook)}, []
+        here = f"../lite/{browser.PAGE}?path={file.as_posix()}" if self.runs else None
         for number, cell in enumerate(notebook.cells, 1):
             if number in claiming:
                 cells.append(nbformat.v4.new_markdown_cell(f"({name(file, number)})=", id=name(file, number)))
             if cell.cell_type == "markdown":
                 cell.source = self.text(cell.source, file)
             elif cell.cell_type == "code":
-                cell = code(cell, self.repository.colab(file.as_posix()))
+                cell = code(cell, self.repository.colab(file.as_posix()), here)
             cells.append(cell)
+            if here and number == 1:
+                cells.append(nbformat.v4.new_markdown_cell(anchor(here, "Run in your browser") + browser.said(file), id="run-in-your-browser"))
         return nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={k: v for k, v in notebook.metadata.items() if k != "widgets"}))
+
+
+def runnable(checkout: Path, files: list[Path], folder: Path) -> None:
+    """Write notebooks of a checkout into a folder, as they can be run by themselves: links lead to each other or to the repository."""
+    alone = Course(checkout, folder, {file: file.as_posix() for file in files}, present(checkout))
+    for file in files:
+        notebook = nbformat.read(checkout / file, 4)
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = alone.text(cell.source, file)
+        alone.put(file, nbformat.writes(notebook))
 
 
 def name(file: Path, number: int) -> str:
@@ -204,7 +232,8 @@ class Page(HTMLParser):
 
 def faults(html: Path) -> list[str]:
     """What is wrong with a site, a line each: a link that leads nowhere in it, and what a page or a style sheet would fetch from elsewhere."""
-    pages, wrong = {path: Page(path) for path in sorted(html.rglob("*.html")) if "_static" not in path.parts}, []
+    ours = lambda pattern: [path for path in sorted(html.rglob(pattern)) if path.relative_to(html).parts[0] not in ("_static", "lite")]
+    pages, wrong = {path: Page(path) for path in ours("*.html")}, []
     for path, page in pages.items():
         for address in sorted(page.links | page.fetches):
             parts = urlsplit(address)
@@ -214,7 +243,7 @@ def faults(html: Path) -> list[str]:
                     wrong.append(f"{path.relative_to(html)} fetches {address}")
             elif not target.is_file() or target in pages and unquote(parts.fragment) not in pages[target].anchors:
                 wrong.append(f"{path.relative_to(html)} links to {address}, and there is nothing")
-    for path in html.rglob("*.css"):
+    for path in [*ours("*.css"), *(html / "_static").rglob("*.css")]:
         outside = re.findall(r"(?:url\(|@import)\s*['\"]?((?:https?:)?//[^'\")\s]+)", path.read_text(encoding="utf-8"))
         wrong += [f"{path.relative_to(html)} fetches {address}" for address in outside]
     return wrong
@@ -233,14 +262,17 @@ def cleared(out: Path) -> Path:
     return out
 
 
-def write(checkout: Path, out: Path, lectures: list[Path], jobs: int, run: bool = True, solutions: bool = False) -> Course:
-    """Write source/ from a checkout; `lectures`: which of them, below it. Raises NotebookFailed where `run` finds that one does not run."""
+def write(checkout: Path, out: Path, lectures: list[Path], jobs: int, run: bool = True, solutions: bool = False, lite: bool | None = False) -> Course:
+    """Write source/ from a checkout; `lectures`: which of them, below it; `lite`: whether notebooks run on the site, None: where they can.
+
+    Raises NotebookFailed where `run` finds that one does not run, OSError where one is to run on the site and the parts for that cannot be had.
+    """
     inside = lambda pattern: [path.relative_to(checkout) for path in sorted(checkout.glob(pattern))]
     sections = {"Lectures": lectures, "Homework": inside("homework/*.ipynb"), "Solutions": inside("solutions/*.ipynb") if solutions else []}
     notebooks = {file: nbformat.read(checkout / file, 4) for files in sections.values() for file in files}
     others = {file: other for file, other in OTHERS.items() if (checkout / file).exists()}
     pages = {file: file.as_posix() for file in notebooks} | {file: page for file, (_, page) in others.items()} | {Path("README.md"): "index.md"}
-    course = Course(checkout, cleared(out) / "source", pages, present(checkout))
+    course = Course(checkout, cleared(out) / "source", pages, present(checkout), lite is not False and browser.fetched(required=lite))
     if run:
         executed({file: notebooks[file] for file in [*lectures, *sections["Solutions"]]}, out / "executed", jobs)
 
@@ -268,24 +300,29 @@ def make(course: Course, out: Path, jobs: int) -> None:
     for file in course.pages:
         if file.suffix == ".ipynb":  # what a reader downloads is the notebook as the checkout has it
             shutil.copy(course.checkout / file, out / "html" / "_sources" / file)
+    if course.runs:
+        runnable(course.checkout, [file for file in course.pages if file.suffix == ".ipynb"], out / "runnable")
+        browser.build(course.checkout, out / "runnable", out / "html" / "lite")
     if wrong := faults(out / "html"):
         raise ValueError("\n".join(["links of the site are at fault", *wrong]))
     for part in SCRATCH:
-        shutil.rmtree(out / part)
+        shutil.rmtree(out / part, ignore_errors=True)
 
 
 def command(out: Annotated[Path | None, typer.Option(metavar="FOLDER", help="where to make it; build/site of the checkout unless given")] = None,
             jobs: Annotated[int | None, typer.Option(min=1, help="lectures run at the same time; all cores unless given")] = None,
             lectures: Annotated[list[str] | None, typer.Option(metavar="NN", help="01, 02, ...: only this lecture; again for another")] = None,
             execute: Annotated[bool, typer.Option(help="run the lectures, or leave them without figures and claims")] = True,
-            solutions: Annotated[bool, typer.Option("--solutions", help="with the solutions of the homeworks")] = False) -> None:
-    """Make the website of the course: lectures that have run, homeworks, all claims with their values, the timeline.
+            solutions: Annotated[bool, typer.Option("--solutions", help="with the solutions of the homeworks")] = False,
+            lite: Annotated[bool | None, typer.Option(help="notebooks that run in the browser; unless said, where that can be made")] = None) -> None:
+    """Make the website of the course: lectures that have run, homeworks, all claims with their values, the timeline; and all notebooks to be run.
 
-    Once it is made it needs nothing from the network: open `html/index.html`, or put `html/` on any web server. A lecture is run again only when
-    its code or the library has changed; the first time takes some minutes. A cell that fails is named, and then there is no site.
+    Once it is made it needs nothing from the network: open `html/index.html`, or put `html/` on any web server, from where notebooks run too. A
+    lecture is run again only when its code or the library has changed; the first time takes some minutes. A cell that fails is named, and then
+    there is no site.
     """
     checkout, jobs = root(Path.cwd()), jobs or os.cpu_count() or 1
     wanted = [path.relative_to(checkout) for path in chosen(checkout / "lectures", lectures or [])]
     out = (out or checkout / "build" / "site").resolve()
-    make(write(checkout, out, wanted, jobs, execute, solutions), out, jobs)
+    make(write(checkout, out, wanted, jobs, execute, solutions, lite), out, jobs)
     print(out / "html" / "index.html")

@@ -6,3 +6,10 @@ if (typeof Search !== "undefined") {
     return words(article ? `<div role="main">${article.outerHTML}</div>` : html, anchor).trim();
   };
 }
+
+// A page of plain files cannot start Python in the browser: a link that would is text there.
+if (location.protocol === "file:") {
+  for (const link of document.querySelectorAll("a.here")) {
+    link.replaceWith(`${link.textContent} (once this site is on a web server)`);
+  }
+}
