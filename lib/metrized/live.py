@@ -18,7 +18,7 @@ import struct
 import zlib
 from collections.abc import Callable
 from html import escape
-from math import log10
+from math import floor, log10
 
 import ipywidgets as widgets
 import numpy as np
@@ -135,6 +135,7 @@ class Live(Still):
         pixels = f"{self.width}px"
         self.image = widgets.Image(value=self.png, format="png", layout=widgets.Layout(width=pixels, max_width="100%", object_fit="contain"))
         self.message, self.held = widgets.HTML(), False
+        self.message.add_class("metrized-message")
         self.reset = widgets.Button(description="Reset", tooltip="Put everything back to where it began", layout=widgets.Layout(width="70px"))
         sliders = [c for c in self.controls.values() if hasattr(c, "max")]
         self.play = player(sliders[-1]) if sliders else None
@@ -200,7 +201,8 @@ def _stops(slider: widgets.Widget) -> np.ndarray:
     """Where a player lets a slider stop."""
     if isinstance(slider, widgets.IntSlider):
         return np.unique(np.linspace(slider.min, slider.max, 101).round().astype(int))
-    stops = np.linspace(slider.min, slider.max, 101)
+    steps = floor((slider.max - slider.min) / slider.step + 1e-6)
+    stops = slider.min + slider.step * np.unique(np.linspace(0, steps, 101).round())
     return slider.base ** stops if hasattr(slider, "base") else stops
 
 
@@ -245,8 +247,15 @@ def control(name: str, r) -> widgets.Widget:
     if not low <= start <= high or low == high:
         raise ValueError(f"the range of {name} needs low <= start <= high and low < high, got {tuple(r)}")
     if isinstance(r, Log):
-        low, high = log10(low), log10(high)
-        return widgets.FloatLogSlider(value=start, min=low, max=high, step=(high - low) / 100, readout_format=".3g", **style)
+        low, high, begin = map(log10, (low, high, start))
+        step = (begin - low or high - low) / max(1, round(100 * (begin - low or high - low) / (high - low)))  # the start is one of its stops
+        return widgets.FloatLogSlider(value=start, min=low, max=high, step=step, readout_format=".3g" if high < 3 else ".0f", **style)
     if all(isinstance(v, int) for v in r):
         return widgets.IntSlider(value=start, min=low, max=high, **style)
-    return widgets.FloatSlider(value=start, min=low, max=high, step=(high - low) / 100, readout_format=".3g", **style)
+    return widgets.FloatSlider(value=start, min=low, max=high, step=_round_step((high - low) / 100), readout_format=".3g", **style)
+
+
+def _round_step(most: float) -> float:
+    """The largest of ..., .1, .2, .5, 1, 2, 5, ... up to `most`, so that a slider stops at round numbers."""
+    exponent = floor(log10(most) + 1e-9)
+    return max(digit for digit in (1, 2, 5) if digit * 10.0 ** exponent <= most * (1 + 1e-9)) * 10.0 ** exponent

@@ -12,7 +12,7 @@ from metrized.atoms import Linear
 from metrized.compounds import residual
 from metrized.examples import depth, width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
-from metrized.live import Log, encoded, live, other_end, still
+from metrized.live import Log, control, encoded, live, other_end, still
 from metrized.norms import Euclidean, Max
 from metrized.optimizers import HeavyBall, Nesterov
 
@@ -157,13 +157,13 @@ def test_every_control_moves_its_figure(name):
     args, ranges = MOVING[name]
     figure = live(**ranges)(getattr(figures, name), *args)
     before = pixels(figure.image.value)
-    for control in figure.controls.values():
-        start = control.value
-        control.value = control.options[-1] if hasattr(control, "options") else control.max
+    for c in figure.controls.values():
+        start = c.value
+        c.value = c.options[-1] if hasattr(c, "options") else c.max
         moved = pixels(figure.image.value)
-        assert not figure.message.value and abs(moved - before).max() > 0.1, control.description
-        control.value = start
-        assert abs(pixels(figure.image.value) - before).max() < 0.02, f"{control.description}: a picture must not remember where it has been"
+        assert not figure.message.value and abs(moved - before).max() > 0.1, c.description
+        c.value = start
+        assert abs(pixels(figure.image.value) - before).max() < 0.02, f"{c.description}: a picture must not remember where it has been"
 
 
 @pytest.mark.parametrize("name", MOVING)
@@ -171,8 +171,8 @@ def test_blitting_draws_what_a_full_redraw_draws(name):
     """The picture after three moves equals the picture of a figure that was never moved, up to the order in which artists overlap."""
     args, ranges = MOVING[name]
     figure = live(**ranges)(getattr(figures, name), *args)
-    for control in figure.controls.values():
-        control.value = other_end(control)
+    for c in figure.controls.values():
+        c.value = other_end(c)
     fresh = still(getattr(figures, name), *args, **figure.values())
     assert (abs(pixels(figure.image.value) - pixels(fresh.png)).max(-1) > 0.3).mean() < 0.002
 
@@ -245,7 +245,7 @@ def test_reset_puts_all_back_with_one_picture():
     assert figure.values() == began
 
 
-@pytest.mark.parametrize("slider", [(0, 3, 1), (0, 1000, 7), (-2.0, 5.0, 1.0), Log(0.01, 100.0, 1.0)], ids=str)
+@pytest.mark.parametrize("slider", [(0, 3, 1), (0, 1000, 7), (-2.0, 5.0, 1.0), Log(0.01, 100.0, 1.0), Log(1.0, 40.0, 5.0)], ids=str)
 def test_play_goes_from_end_to_end(slider):
     """Its last slider moves through every stop once, upwards; one picture a stop; and it goes on from where a hand has put it."""
     figure = live(other=(0, 3), n=slider, choice=["a", "b"])(counter)
@@ -253,10 +253,21 @@ def test_play_goes_from_end_to_end(slider):
     for i in range(figure.play.max + 1):
         figure.play.value = i
         seen.append(n.value)
-    assert np.isclose([seen[0], seen[-1]], slider[:2]).all() and (np.diff(seen) > 0).all() and len(seen) == figure.play.max + 1 <= 101
+    assert np.isclose(seen[0], slider[0]) and seen[-2] < slider[1] <= 1.04 * seen[-1] and (np.diff(seen) > 0).all() and len(seen) <= 101
     assert figure.picture.fig.moves - moves == len(set(seen)) and figure.values()["other"] == 0
     n.value = slider[2]
     assert n.value == slider[2] and np.isclose(seen[figure.play.value], slider[2], rtol=0.06, atol=6)
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_slider_begins_at_one_of_its_stops(name):
+    """Else a page would show, and come back to, a number near the one that was asked for; a hand finds round numbers."""
+    for r in MOVING[name][1].values():
+        c = control("n", r)
+        if hasattr(c, "max"):
+            begin, step = (np.log10(c.value) if hasattr(c, "base") else c.value), getattr(c, "step", 1)
+            assert abs(((begin - c.min) / step + 0.5) % 1 - 0.5) < 1e-6
+            assert hasattr(c, "base") or f"{step:.0e}"[0] in "125"
 
 
 def test_without_a_slider_there_is_nothing_to_play():
