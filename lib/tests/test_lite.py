@@ -50,7 +50,7 @@ except data.DownloadError as error:
 
 
 def test_the_library_needs_nothing_that_a_browser_lacks():
-    """No processes, no pooch and no lzma: all of it but teach/ is imported, shipped data are read, a sweep runs, a download is refused with a remedy."""
+    """No processes, no pooch, no lzma: all of it but teach/ is imported, shipped data are read, a sweep runs, a download is refused with a remedy."""
     subprocess.run([sys.executable, "-c", IN_A_BROWSER], check=True)
 
 
@@ -188,7 +188,7 @@ def address(html):
 
 @pytest.fixture(scope="module")
 def outside():
-    """A proxy that refuses whatever it is asked for, and what that was: pages, their workers and their service workers reach other hosts only by it."""
+    """A proxy that refuses whatever it is asked for, and what that was: pages and all their workers reach other hosts by nothing else."""
     class Refusal(http.server.BaseHTTPRequestHandler):
         def refuse(self):
             asked.extend({self.path} - CHROMIUMS_OWN)
@@ -257,7 +257,8 @@ def test_a_lecture_runs_and_its_figure_follows_the_slider(lecture, opened, recor
     begun = time.monotonic()
     page.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2)
     page.wait_for_function("([image, before]) => image.src !== before && image.complete && image.naturalWidth", arg=[image.element_handle(), before])
-    record_property("measured", f"{lecture}: in the browser, all cells in {seconds:.0f} s; a dragged slider's picture after {time.monotonic() - begun:.2f} s")
+    late = time.monotonic() - begun
+    record_property("measured", f"{lecture}: in the browser, all cells in {seconds:.0f} s; a dragged slider's picture after {late:.2f} s")
 
 
 @pytest.mark.slow

@@ -29,6 +29,8 @@ PYODIDE = "static/pyodide"
 APPS = ("notebooks", "tree")
 """A notebook by itself, and the list of all of them."""
 PAGE = "notebooks/index.html"
+SLOW = ("06", "08", "09", "10", "11", "12", "13")
+"""Lectures whose cells take 100 to 550 seconds in a browser, on a machine where the others take 20 to 50. At full size none of them runs there."""
 OVERRIDES = {"@jupyterlab/notebook-extension:tracker": {"windowingMode": "none"}}
 """A notebook is a page from its beginning to its end; otherwise cells out of sight are taken out of it."""
 
@@ -105,7 +107,8 @@ def library(checkout: Path, folder: Path) -> Path:
 
 def said(notebook: Path) -> str:
     """What a reader should know before running a notebook in the browser."""
-    return ": nothing to install. What you change stays in your browser; *File*, *Download* gives you the notebook."
+    slow = " It takes some minutes there, for products of matrices are slow in a browser; in Colab it takes one." if notebook.stem[:2] in SLOW else ""
+    return f": nothing to install, ready in half a minute.{slow} What you change stays in your browser, and *File*, *Download* saves it."
 
 
 def settings(title: str) -> dict:
