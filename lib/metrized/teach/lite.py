@@ -107,8 +107,8 @@ def library(checkout: Path, folder: Path) -> Path:
 
 def said(notebook: Path) -> str:
     """What a reader should know before running a notebook in the browser."""
-    slow = " It takes some minutes there, for products of matrices are slow in a browser; in Colab it takes one." if notebook.stem[:2] in SLOW else ""
-    return f": nothing to install, ready in half a minute.{slow} What you change stays in your browser, and *File*, *Download* saves it."
+    slow = " Some of its cells take minutes there, for products of matrices are slow in a browser." if notebook.stem[:2] in SLOW else ""
+    return f"In your browser it is ready in half a minute, with nothing to install.{slow} What you change stays there; *File*, *Download* saves it."
 
 
 def settings(title: str) -> dict:

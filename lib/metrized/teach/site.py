@@ -165,8 +165,9 @@ class Course:
             elif cell.cell_type == "code":
                 cell = code(cell, self.repository.colab(file.as_posix()), here)
             cells.append(cell)
-            if here and number == 1:
-                cells.append(nbformat.v4.new_markdown_cell(anchor(here, "Run in your browser") + browser.said(file), id="run-in-your-browser"))
+        if here:
+            badge = f"]({self.repository.colab(file.as_posix())})"
+            cells[0].source = cells[0].source.replace(badge, f"{badge} {anchor(here, 'Run in your browser')}\n\n{browser.said(file)}", 1)
         return nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={k: v for k, v in notebook.metadata.items() if k != "widgets"}))
 
 
