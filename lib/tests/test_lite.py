@@ -253,6 +253,7 @@ def test_a_lecture_runs_and_its_figure_follows_the_slider(lecture, opened, recor
     page, ready = opened(lecture)
     seconds = run_all(page)
     assert page.locator(".jp-OutputArea-output img").count() and page.get_by_text(re.compile("^holds  ")).count()
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').all_inner_texts() == []
     handle = page.locator(".widget-slider:visible .noUi-handle").first
     handle.scroll_into_view_if_needed()
     image = handle.locator("xpath=ancestor::*[contains(@class, 'widget-vbox')][1]").locator(".widget-image")

