@@ -2,8 +2,11 @@
 import hashlib
 import http.server
 import io
+import os
+import shutil
 import tarfile
 import threading
+import zipfile
 from functools import partial
 
 import pytest
@@ -60,3 +63,38 @@ def test_the_registry_is_npms_own_unless_told(monkeypatch):
     monkeypatch.setattr(assets.shutil, "which", lambda name: None)
     assert assets.registry() == "https://registry.npmjs.org/"
     assert all(len(sha256) == 64 and path.endswith(".tgz") for path, sha256 in assets.PACKAGES.values())
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder from which pip takes its packages, with one small wheel."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "tiny-1.0-py3-none-any.whl", "w") as packed:
+        packed.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        packed.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        packed.writestr("tiny-1.0.dist-info/RECORD", "")
+    for name, value in {"METRIZED_CACHE": tmp_path / "cache", "PIP_NO_INDEX": 1, "PIP_FIND_LINKS": folder, "PIP_CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(name, str(value))
+    monkeypatch.setattr(assets, "WHEELS", {"tiny": ("1.0", hashlib.sha256((folder / "tiny-1.0-py3-none-any.whl").read_bytes()).hexdigest())})
+    return folder
+
+
+@pytest.mark.slow
+def test_a_wheel_is_fetched_once(index):
+    fetched = assets.wheel("tiny")
+    shutil.rmtree(index)
+    assert assets.wheel("tiny") == fetched and fetched.name == "tiny-1.0-py3-none-any.whl"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pin", [("1.0", "0" * 64), ("2.0", "0" * 64)], ids=["another wheel", "no such version"])
+def test_a_wheel_that_is_not_the_pinned_one_is_refused_and_leaves_nothing(pin, index, tmp_path, monkeypatch):
+    monkeypatch.setattr(assets, "WHEELS", {"tiny": pin})
+    with pytest.raises(OSError, match=f"could not fetch tiny {pin[0]}, .* set pip's index-url .* pip said: "):
+        assets.wheel("tiny")
+    assert [*(tmp_path / "cache" / "pypi").iterdir()] == []
+
+
+def test_every_wheel_has_a_version_and_a_hash():
+    assert all(version and len(sha256) == 64 for version, sha256 in assets.WHEELS.values())
