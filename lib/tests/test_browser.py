@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import nbformat
@@ -84,10 +85,17 @@ def server(tmp_path_factory):
                    "PYTHONPATH": str(HERE)}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0", "--allow-root", "--expose-app-in-browser",
                f"--ServerApp.root_dir={home / 'course'}"]
-    with open(home / "log", "w") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    with serving(command, home / "log", environment) as address:
+        yield address
+
+
+@contextmanager
+def serving(command: list, log: Path, environment: dict[str, str]):
+    """A notebook server while it is in use: its address and token."""
+    with open(log, "w") as file:
+        process = subprocess.Popen(command, env=environment, stdout=file, stderr=file)
     try:
-        yield address(home / "log", process)
+        yield address(log, process)
     finally:
         process.terminate()
         process.wait(20)
@@ -97,7 +105,7 @@ def address(log: Path, process) -> tuple[str, str]:
     """(http://127.0.0.1:port, token), once the server answers."""
     for _ in range(600):
         assert process.poll() is None, log.read_text()
-        if found := re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token=(\w+)", log.read_text()):
+        if found := re.search(r"(http://127\.0\.0\.1:\d+)/(?:lab|tree)?\?token=(\w+)", log.read_text()):
             try:
                 with urllib.request.urlopen(f"{found[1]}/api/status?token={found[2]}") as reply:
                     assert reply.status == 200
@@ -169,7 +177,7 @@ def moves(box: Locator) -> list[float]:
     """Every slider of a box by six keys, every dropdown and checkbox once; milliseconds of each picture."""
     times, press = [], box.page.keyboard.press
     for slider in box.locator(".widget-slider").all():
-        slider.locator(".noUi-handle").focus()
+        slider.locator(".noUi-handle, .ui-slider-handle").focus()
         times += [painted(box, lambda key=key: press(key)) for key in ("ArrowRight", "ArrowRight", "ArrowLeft") * 2]
     for choice in box.locator(".widget-dropdown select").all():
         times.append(painted(box, lambda choice=choice: choice.select_option(index=choice.locator("option").count() - 1)))
@@ -179,10 +187,10 @@ def moves(box: Locator) -> list[float]:
 
 
 def buttons(box: Locator) -> None:
-    """Play, where there is one, and Reset: each brings another picture, and in the end all sliders are back."""
+    """Play, where there is one, and Reset: each brings another picture. To stop is the last button in every version."""
     for play in box.locator(".widget-play").all():
         painted(box, play.locator("button").first.click)
-        play.locator("button").first.click()
+        play.locator("button").last.click()
     painted(box, box.get_by_role("button", name="Reset").click)
 
 
