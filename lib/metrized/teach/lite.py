@@ -133,8 +133,8 @@ def settings(title: str) -> dict:
 def fetched(required: bool | None = None) -> bool:
     """Whether all parts from elsewhere are here now. Where they cannot be had this raises OSError if they are `required`, and else says so."""
     try:
-        if not importlib.util.find_spec("jupyterlite_core"):
-            raise OSError('jupyterlite-core is missing: pip install "metrized[teach]"')
+        if missing := [module for module in ("jupyterlite_core", "jupyter_server") if not importlib.util.find_spec(module)]:
+            raise OSError(f'{missing[0]} is missing: pip install "metrized[teach]"')
         for name in (*assets.WHEELS, "pyodide"):
             assets.wheel(name) if name in assets.WHEELS else assets.package(name)
     except OSError as error:
