@@ -187,10 +187,10 @@ def moves(box: Locator) -> list[float]:
 
 
 def buttons(box: Locator) -> None:
-    """Play, where there is one, and Reset: each brings another picture. To stop is the last button in every version."""
+    """Play, where there is one, and Reset: each brings another picture."""
     for play in box.locator(".widget-play").all():
         painted(box, play.locator("button").first.click)
-        play.locator("button").last.click()
+        play.locator("button:has(.fa-stop)").click()
     painted(box, box.get_by_role("button", name="Reset").click)
 
 
