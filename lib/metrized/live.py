@@ -10,9 +10,11 @@
     live(w=(-2.0, 2.0))(parabola)          sliders, in a notebook
     still(parabola, w=1.0)                 one picture, anywhere
 
-Only what a move changes is drawn again, over a stored background, so that a picture follows the slider. Nothing beyond the widgets
-that ipywidgets 7.7 and 8 have in common is used, and every live figure carries a still picture for pages without a kernel.
+Only what a move changes is drawn again, over a stored background, and while it moves a quarter of the pixels is sent, so that a picture follows
+the slider. Nothing beyond the widgets that ipywidgets 7.7 and 8 have in common is used, and every live figure carries a still picture for pages
+without a kernel.
 """
+import asyncio
 import base64
 import struct
 import zlib
@@ -25,9 +27,12 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 INK, PIXELS = 100, 2
-"""Dots per inch of the layout, and screen pixels per dot (2 is sharp on a dense screen)."""
+"""Dots per inch of the layout, and pixels per dot of a picture at rest (2 is sharp on a dense screen); one that moves has 1."""
+REST = 0.2
+"""Seconds without a move after which a picture is at rest."""
 UNSEEN = '<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">{}</span>'
 """Words for those who hear the page: a widget's picture has no alternative text."""
 LOOK = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
@@ -35,7 +40,7 @@ LOOK = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.sp
 
 
 class Picture:
-    """A figure function at work: png(**values) moves it and gives the picture as PNG bytes."""
+    """A figure function at work: draw(**values) moves it, sharp() and draft() give what was drawn as PNG bytes; png(**values) is both."""
 
     def __init__(self, figure: Callable, args: tuple = (), size: tuple[float, float] = (7.0, 3.4)):
         self.fig = Figure(figsize=size, dpi=INK * PIXELS, layout="constrained")
@@ -46,7 +51,21 @@ class Picture:
         self.moving, self.background = [], None
 
     def png(self, **values) -> bytes:
-        """The picture at these values. Only artists that ever changed are drawn again, unless an axis itself did."""
+        """The picture at these values."""
+        self.draw(**values)
+        return self.sharp()
+
+    def sharp(self) -> bytes:
+        """What was drawn last, as PNG."""
+        return encoded(np.asarray(self.canvas.buffer_rgba()))
+
+    def draft(self) -> bytes:
+        """The same with a quarter of the pixels, each the mean of four: sent and shown in half the time."""
+        size, drawn = self.canvas.get_width_height(), self.canvas.buffer_rgba()
+        return encoded(np.asarray(Image.frombuffer("RGBX", size, drawn, "raw", "RGBX", 0, 1).reduce(PIXELS)))
+
+    def draw(self, **values) -> None:
+        """Move to these values. Only artists that ever changed are drawn again, unless an axis itself did."""
         if self.move is not None:
             self.move(**values)
         changed = [a for a in self._artists() if a.stale and a not in self.moving]
@@ -59,7 +78,6 @@ class Picture:
         self.canvas.restore_region(self.background)
         for artist in sorted((a for a in self._artists() if a in self.moving), key=lambda a: a.zorder):
             (artist.axes or self.fig).draw_artist(artist)
-        return encoded(np.asarray(self.canvas.buffer_rgba()))
 
     def _draw_all(self) -> None:
         """Draw everything that stands still, and keep it."""
@@ -134,16 +152,16 @@ class Live(Still):
         super().__init__(self.picture.png(**self.start), self.picture.width, alt_text(figure))
         pixels = f"{self.width}px"
         self.image = widgets.Image(value=self.png, format="png", layout=widgets.Layout(width=pixels, max_width="100%", object_fit="contain"))
-        self.message, self.held = widgets.HTML(), False
+        self.message, self.held, self.timer = widgets.HTML(), False, None
         self.message.add_class("metrized-message")
         self.reset = widgets.Button(description="Reset", tooltip="Put everything back to where it began", layout=widgets.Layout(width="70px"))
+        for c in self.controls.values():
+            c.observe(self._update, names="value")
         sliders = [c for c in self.controls.values() if hasattr(c, "max")]
-        self.play = player(sliders[-1]) if sliders else None
+        self.play = player(sliders[-1]) if sliders else None  # which hears of a move after the picture does
         self.box = widgets.VBox([*self._rows(), self.message, self.image, widgets.HTML(UNSEEN.format(escape(self.alt)))])
         self.box.layout.width, self.box.layout.max_width = f"{self.width + 8}px", "100%"
         self.reset.on_click(self._restart)
-        for c in self.controls.values():
-            c.observe(self._update, names="value")
 
     def _rows(self) -> list[widgets.Widget]:
         """One control a row; to play stands beside what it plays, and to reset comes last."""
@@ -168,10 +186,24 @@ class Live(Still):
         if self.held:
             return
         try:
-            self.image.value = self.picture.png(**self.values())
+            self.picture.draw(**self.values())
+            self.image.value = self.picture.draft() if self._rests_later() else self.picture.sharp()
             self.message.value = ""
         except Exception as error:  # an exception inside a widget's callback would vanish without a trace
             self.message.value = f'<span style="color:#c22">{escape(f"{type(error).__name__}: {error}")}</span>'
+
+    def _rests_later(self) -> bool:
+        """Whether the picture will be sent again, sharp, once it rests. Only a kernel can wait for that."""
+        if self.timer:
+            self.timer.cancel()
+        try:
+            self.timer = asyncio.get_running_loop().call_later(REST, self._rest)
+        except RuntimeError:
+            return False
+        return True
+
+    def _rest(self) -> None:
+        self.image.value = self.picture.sharp()
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         data, metadata = super()._repr_mimebundle_()

@@ -1,4 +1,5 @@
 """Claims that can fail, guesses that are scored once, moving figures that move."""
+import asyncio
 import io
 
 import numpy as np
@@ -12,7 +13,7 @@ from metrized.atoms import Linear
 from metrized.compounds import residual
 from metrized.examples import depth, width
 from metrized.lesson import ClaimFailed, Quiz, claim, show
-from metrized.live import Log, control, encoded, live, other_end, still
+from metrized.live import REST, Log, control, encoded, live, other_end, still
 from metrized.norms import Euclidean, Max
 from metrized.optimizers import HeavyBall, Nesterov
 
@@ -218,6 +219,32 @@ def test_a_move_draws_only_what_moves(name, monkeypatch):
     for values in moves:
         figure.picture.png(**values)
     assert not drawn
+
+
+def test_a_draft_is_the_picture_with_fewer_pixels():
+    """Nothing jumps when it comes to rest: each of its pixels is the mean of four."""
+    picture = live(step_size=(0.0, 2.0))(figures.parabola).picture
+    sharp, draft = pixels(picture.sharp()), pixels(picture.draft())
+    assert draft.shape == (340, 700, 4) and np.allclose(draft, sharp.reshape(340, 2, 700, 2, 4).mean((1, 3)), atol=0.6 / 255)
+
+
+def test_a_picture_is_sharp_once_it_rests():
+    """Where an event loop runs, as in a kernel: a move is drawn with few pixels, and the last one again with many."""
+    figure, sizes = live(n=(0, 9))(counter), []
+    figure.image.observe(lambda change: sizes.append(pixels(change.new).shape[1]), "value")
+
+    async def moved(*values, pause):
+        for n in values:
+            figure.controls["n"].value = n
+            await asyncio.sleep(pause)
+        await asyncio.sleep(2 * REST)
+    asyncio.run(moved(1, 2, 3, pause=0))
+    assert sizes == [700, 700, 700, 1400] and figure.picture.fig.moves == 6
+    assert (pixels(figure.image.value) == pixels(figure.picture.sharp())).all()
+    asyncio.run(moved(4, 5, pause=2 * REST))
+    assert sizes[4:] == [700, 1400] * 2
+    figure.controls["n"].value = 6
+    assert sizes[8:] == [1400], "where nothing can wait it is sharp at once"
 
 
 def counter(fig):
