@@ -1,5 +1,6 @@
 """Where the runs of a sweep take place: in this process, in processes of this machine, or on a dask cluster."""
 import os
+import signal
 import sys
 import threading
 import time
@@ -107,7 +108,8 @@ def _process() -> Executor:
 
 
 def _tie(parent: int) -> None:
-    """Begin a worker that ends when its parent has, however that came about."""
+    """Begin a worker that ends when its parent has, however that came about, and when the parent says so: Ctrl-C, which reaches both, is not its affair."""
+    signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 
 

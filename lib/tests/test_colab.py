@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from nbclient import NotebookClient
 from playwright.sync_api import expect
-from test_browser import MOVING, buttons, moves, photograph, serving
+from test_browser import MOVING, buttons, moves, photograph, serving, sharp
 from test_notebooks import LECTURES, cells, checked, holds, name, run
 
 ROOT = Path(__file__).parents[2]
@@ -162,6 +162,7 @@ def test_widgets_of_colab_move_in_a_browser(path, server, browser, record_proper
     times = [ms for figure in figures.all() for ms in moves(figure)]
     for figure in figures.all():
         buttons(figure)
+        sharp(figure)
     assert not "".join(page.locator(".metrized-message").all_inner_texts()).strip()
     photograph(page, f"classic-{path.stem}", figures.all())
     if times:

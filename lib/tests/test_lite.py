@@ -264,6 +264,7 @@ def test_a_lecture_runs_and_its_figure_follows_the_slider(lecture, opened, recor
     page.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2)
     page.wait_for_function("([image, before]) => image.src !== before && image.complete && image.naturalWidth", arg=[image.element_handle(), before])
     late = time.monotonic() - begun
+    page.wait_for_function("image => image.naturalWidth >= 2 * image.width", arg=image.element_handle(), timeout=20_000)  # sharp, once it rests
     record_property("measured", f"{lecture}: Python in the browser {ready:.0f} s, all cells {seconds:.0f} s, a dragged slider's picture {late:.2f} s")
 
 
