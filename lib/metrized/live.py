@@ -33,6 +33,8 @@ INK, PIXELS = 100, 2
 """Dots per inch of the layout, and pixels per dot of a picture at rest (2 is sharp on a dense screen); one that moves has 1."""
 REST = 0.2
 """Seconds without a move after which a picture is at rest."""
+CONTROLS = 620
+"""Dots that a slider takes with its buttons."""
 UNSEEN = '<span style="position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)">{}</span>'
 """Words for those who hear the page: a widget's picture has no alternative text."""
 LOOK = {"font.size": 9, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
@@ -160,7 +162,7 @@ class Live(Still):
         sliders = [c for c in self.controls.values() if hasattr(c, "max")]
         self.play = player(sliders[-1]) if sliders else None  # which hears of a move after the picture does
         self.box = widgets.VBox([*self._rows(), self.message, self.image, widgets.HTML(UNSEEN.format(escape(self.alt)))])
-        self.box.layout.width, self.box.layout.max_width = f"{self.width + 8}px", "100%"
+        self.box.layout.width, self.box.layout.max_width = f"{max(self.width, CONTROLS) + 8}px", "100%"
         self.reset.on_click(self._restart)
 
     def _rows(self) -> list[widgets.Widget]:
