@@ -108,7 +108,7 @@ def _process() -> Executor:
 
 
 def _tie(parent: int) -> None:
-    """Begin a worker that ends when its parent has, however that came about, and when the parent says so: Ctrl-C, which reaches both, is not its affair."""
+    """Begin a worker that ends when its parent has, however that came about. Ctrl-C reaches both; the parent acts on it."""
     signal.signal(signal.SIGINT, lambda *_: None)
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
 

@@ -196,7 +196,8 @@ def buttons(box: Locator) -> None:
 
 def sharp(box: Locator) -> None:
     """Its picture comes to rest with two pixels for each dot."""
-    box.page.wait_for_function("image => image.complete && image.naturalWidth >= 2 * image.width", arg=box.locator("img").element_handle(), timeout=5000)
+    image = box.locator("img").element_handle()
+    box.page.wait_for_function("image => image.complete && image.naturalWidth >= 2 * image.width", arg=image, timeout=5000)
 
 
 def boxes(page: Page, picture: str, count: int) -> list[Locator]:
