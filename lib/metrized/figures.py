@@ -11,8 +11,8 @@ from .ledger import gpt_buffers
 from .modules import Identity, Module
 from .norms import Euclidean, Lp, Manhattan, Max, Norm, Polygon, Weighted
 
-BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#888888"
-"""Okabe & Ito's colours, told apart by all readers."""
+BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC6BA4", "#3399D6", "#707070"
+"""Okabe & Ito's colours, told apart by all readers, three of them a little darker, so that thin lines stand out from white."""
 
 # Lecture 1
 
@@ -27,7 +27,7 @@ def parabola(fig: Figure) -> Callable:
     ax.plot(w, w * w / 2, color=GREY)
     ax.set(xlabel="w", ylabel="L(w)", ylim=(-0.15, 2.9), xlim=(-2.4, 2.4))
     path, = ax.plot([], [], "o-", color=BLUE, ms=5, lw=1)
-    words = ax.text(0, 2.55, "", ha="center")
+    words = ax.set_title(" ")
 
     def move(step_size):
         visited = 1.5 * (1 - step_size) ** np.arange(13)
@@ -52,7 +52,7 @@ def bowl(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     path, = left.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
     left.set(aspect="equal", xlim=(-2.6, 2.6), ylim=(-2.6, 2.6), xlabel="w$_1$", ylabel="w$_2$")
     bars = right.bar(range(len(values)), np.ones(len(values)), color=[ORANGE, GREEN], width=0.5)
-    right.set(yscale="log", ylim=(1e-4, 1e2), ylabel="|error| / |error at the start|", xticks=range(len(values)),
+    right.set(yscale="log", ylim=(1e-4, 1e2), xlabel="eigendirection", ylabel="|error| / |error at the start|", xticks=range(len(values)),
               xticklabels=[rf"$\lambda$ = {v:g}" for v in values.round(3)])
     right.axhline(1, color=GREY, lw=0.8)
     title = right.set_title(" ")
@@ -116,10 +116,9 @@ def momentum_map(fig: Figure, rules: dict) -> Callable:
     left.grid(False)
     middle.plot(*circle().T, color=GREY, lw=1)
     roots, = middle.plot([], [], "o", color=ORANGE, ms=7)
-    middle.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="real part")
+    middle.set(aspect="equal", xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), xlabel="real part", ylabel="imaginary part")
     error, = right.plot([], [], "o-", color=BLUE, ms=3, lw=1)
-    right.set(xlabel="step", ylim=(-1.6, 1.6), xlim=(-1, 41))
-    right.set_title("error")
+    right.set(xlabel="step", ylabel="error", ylim=(-1.6, 1.6), xlim=(-1, 41))
     left_title, middle_title = left.set_title(" "), middle.set_title(" ")
 
     def move(method, step, beta):
@@ -180,7 +179,7 @@ def checkpoint_memory(fig: Figure, depth: int) -> Callable:
     stored, = ax.bar([1], [1], color=BLUE, width=0.7, label="stored inputs: k")
     again, = ax.bar([1], [1], bottom=[1], color=ORANGE, width=0.7, label="one stretch again: 2 L / k")
     ax.set(xlabel="checkpoints k", ylabel="activations in memory", ylim=(0, 2.3 * depth))
-    ax.legend(loc="upper right")
+    ax.legend(loc="upper right", bbox_to_anchor=(1.0, 0.85))
     title = ax.set_title(" ")
 
     def move(checkpoints):
@@ -269,8 +268,9 @@ def ball(norm: Norm) -> np.ndarray:
     return directions / norm._size(directions)[:, None]
 
 
-def _plane(ax, title: str, size: float) -> None:
-    ax.set(aspect="equal", xlim=(-size, size), ylim=(-size, size))
+def _plane(ax, title: str, size: float, name: str) -> None:
+    """Equal axes around the origin, for the two entries of what is called `name`."""
+    ax.set(aspect="equal", xlim=(-size, size), ylim=(-size, size), xlabel=f"{name}$_1$", ylabel=f"{name}$_2$")
     ax.set_title(title)
     ax.axhline(0, color=GREY, lw=0.5)
     ax.axvline(0, color=GREY, lw=0.5)
@@ -294,14 +294,15 @@ def dual_map(fig: Figure) -> Callable:
     norm: a name; angle of g in degrees.
     """
     left, right = fig.subplots(1, 2)
-    _plane(left, "steps: norm(d) ≤ 1", 2.1)
-    _plane(right, "gradients: |g|* ≤ 1", 2.1)
+    _plane(left, "steps: norm(d) ≤ 1", 2.1, "d")
+    _plane(right, "gradients: |g|* ≤ 1", 2.1, "g")
     shape, = left.plot([], [], color=BLUE)
     dual, = right.plot([], [], color=ORANGE)
     touch, = left.plot([], [], "--", color=GREY, lw=1)
     gradient, step, unit = _arrow(left, ORANGE, "g"), _arrow(left, BLUE, "d = dualize(g)"), _arrow(right, ORANGE, "g / |g|*")
-    left.legend(loc="lower right")
-    right.legend(loc="lower right")
+    for ax in (left, right):  # room for the legend
+        ax.set_ylim(-2.8, 2.1)
+        ax.legend(loc="lower center", ncols=2)
     words = left.text(-2.0, 1.8, "")
 
     def move(norm, angle):
@@ -326,13 +327,14 @@ def own_norm(fig: Figure, A: np.ndarray, start: np.ndarray) -> Callable:
     The distances of the corners at 0, 45, 90 and 135 degrees; the angle of g; sharpness.
     """
     left, right = fig.subplots(1, 2)
-    _plane(left, "your unit ball", 2.3)
-    _plane(right, "your optimizer", 2.6)
+    _plane(left, "your unit ball", 2.3, "d")
+    _plane(right, "your optimizer", 2.6, "w")
     _contours(right, A)
     shape, = left.plot([], [], "-", color=BLUE)
     corners, = left.plot([], [], "s", color=GREY, ms=4)
     gradient, step = _arrow(left, ORANGE, "g"), _arrow(left, BLUE, "dualize(g)")
-    left.legend(loc="lower right")
+    left.set_ylim(-3.1, 2.3)  # room for the legend
+    left.legend(loc="lower center", ncols=2)
     path, = right.plot([], [], "o-", color=BLUE, ms=3.5, lw=1)
     title = right.set_title(" ")
     rays = circle(9)[:4]
@@ -450,7 +452,7 @@ def batch_curve(fig: Figure, batches: Sequence[int], steps: dict[tuple[str, str]
         fit.set_data(B, S * (1 + C / B))
         tuned.set_data(B, steps[target, "tuned"])
         mine.set_data(B, steps[target, step_size])
-        line.set_data([C, C], [least / 2, 2 * most])
+        line.set_data([C, C], [least / 2, 0.2 * most])  # not through the legend
         title.set_text(f"{target}: no fewer than {S:.0f} steps, critical batch size {C:.0f}")
 
     return move
@@ -641,8 +643,8 @@ def gain(fig: Figure, W: np.ndarray) -> Callable:
     """
     left, right = fig.subplots(1, 2)
     size = 1.15 * np.linalg.norm(W, 2)
-    _plane(left, "inputs x, |x| = 1", 1.4)
-    _plane(right, "outputs W x", size)
+    _plane(left, "inputs x, |x| = 1", 1.4, "x")
+    _plane(right, "outputs W x", size, "(W x)")
     left.plot(*circle().T, color=GREY)
     right.plot(*(circle() @ W.T).T, color=GREY)
     into, out = _arrow(left, BLUE, "x"), _arrow(right, ORANGE, "W x")
@@ -659,7 +661,7 @@ def gain(fig: Figure, W: np.ndarray) -> Callable:
 
 def _shades(n: int) -> list:
     """Light to dark blue, for widths from narrow to wide."""
-    return [(0.75 - 0.75 * i, 0.87 - 0.6 * i, 0.95 - 0.35 * i) for i in np.linspace(0, 1, n)]
+    return [(0.36 - 0.36 * i, 0.6 - 0.45 * i, 0.82 - 0.42 * i) for i in np.linspace(0, 1, n)]
 
 
 LOOKS = {"SGD": (ORANGE, "o"), "Adam": (PINK, "s"), "LARS": (GREY, "P"), "Frobenius": (SKY, "D"), "spectral": (GREEN, "^"), "dualized": (BLUE, "v")}
@@ -817,7 +819,7 @@ def mass_tree(fig: Figure, stages: dict[str, Module], reached: dict[str, float])
     top = left.text(*root, "", ha="center", va="center", bbox=box)
     granted = right.bar(list(stages), [1.0] * len(stages), fc="none", ec=GREY, lw=1.5, label="share of the mass")
     moved = right.bar(list(stages), [1.0] * len(stages), color=BLUE, width=0.5, label="change of the output")
-    right.set(ylim=(0, 1.25))
+    right.set(ylim=(0, 1.25), xlabel="module", ylabel="share of the step")
     right.legend(loc="upper left")
 
     def move(**masses):
@@ -849,7 +851,7 @@ def depth_sweep(fig: Figure, rows: list[dict]) -> Callable:
     curves = [ax.plot([], [], "-", color=c, label=str(depth))[0] for depth, c in zip(depths, _shades(len(depths)), strict=True)]
     best = [ax.plot([], [], "o", color=c, ms=7, mec="black", mew=0.6, clip_on=False)[0] for c in _shades(len(depths))]
     ax.set(xlabel="step size, octaves from the best at depth 2", ylabel="training loss after 60 steps", yscale="log", ylim=(0.09, 2.0), xlim=(-6, 5))
-    ax.legend(title="depth", loc="upper center", ncols=len(depths))
+    ax.legend(title="depth", loc="center left", bbox_to_anchor=(1.0, 0.5))
     title = ax.set_title(" ")
 
     def move(method, multiplier):
@@ -1028,7 +1030,7 @@ def attention_rows(fig: Figure, p: np.ndarray, text: str) -> Callable:
     left.grid(False)
     frame = left.axhline(0, color=ORANGE, lw=2)
     bars = right.bar(range(T), np.zeros(T), color=BLUE, width=0.8)
-    right.set(ylim=(0, 1.05 * p.max()), xlim=(-1, T), xticks=range(T), xticklabels=letters, ylabel="weight")
+    right.set(ylim=(0, 1.05 * p.max()), xlim=(-1, T), xticks=range(T), xticklabels=letters, xlabel="character", ylabel="weight")
     title = right.set_title(" ")
 
     def move(t):
@@ -1051,7 +1053,7 @@ def memory_by_buffer(fig: Figure, d: int, heads: int, vocabulary: int) -> Callab
     names.insert(2, "Adam's two means")
     bars = ax.barh(names, np.ones(len(names)), color=[GREY] * 3 + [BLUE, GREEN, ORANGE, SKY, PINK])
     ax.invert_yaxis()
-    ax.set(xscale="log", xlim=(1e-4, 1e3), xlabel="gigabytes")
+    ax.set(xscale="log", xlim=(1e-4, 1e3), xlabel="gigabytes", ylabel="buffer")
     title = ax.set_title(" ")
 
     def move(L, T, checkpoints):
