@@ -1,5 +1,8 @@
-"""Shared by all tests: random numbers from a seed in the test's own name, the command, a browser, and a place for what tests measure."""
+"""Shared by all tests: random numbers from a seed in the test's own name, the command, a browser, a server, and a place for what tests measure."""
+import functools
+import http.server
 import shutil
+import threading
 import zlib
 
 import numpy as np
@@ -36,6 +39,25 @@ def browser():
         chromium = playwright.chromium.launch(executable_path=program, args=silent)
         yield chromium
         chromium.close()
+
+
+class Silent(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def served():
+    """served(folder): its address on a server of this machine, for the rest of a file."""
+    servers = []
+
+    def serve(folder) -> str:
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=folder)))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+    yield serve
+    for server in servers:
+        server.shutdown()
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -1,5 +1,4 @@
 """Notebooks in the browser: made of checked parts, they ask nothing of the network, and run lectures 1 and 5 and a check of a homework."""
-import functools
 import hashlib
 import http.server
 import json
@@ -175,15 +174,9 @@ def test_the_site_fits_on_github_pages(html, record_property):
 
 
 @pytest.fixture(scope="module")
-def address(html):
+def address(html, served):
     """The site on a server of this machine."""
-    class Silent(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=html))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
+    return served(html)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """The website: made of a course of one lecture, it is whole, asks nothing of the network, and runs a lecture only when it must."""
-import functools
-import http.server
 import json
 import re
 import shutil
-import threading
 from html import unescape
 from pathlib import Path
 
@@ -14,7 +11,6 @@ import pytest
 from metrized.live import Still
 from metrized.teach import assets, site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 BADGE = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/a/b/blob/main/{})"
 LECTURE = (
     ("markdown", "# 1. Tiny: how small?\n\n" + BADGE.format("lectures/01-tiny.ipynb") + "\n\nLet $\\lVert w \\rVert$ be small, $a_1 = *b*$ too:\n\n"
@@ -296,18 +292,9 @@ def test_nothing_is_written_beside_the_site(made):
     assert {path.name for path in (made / "build" / "site").iterdir()} == {"executed", "html"}
 
 
-class Silent(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not CHROMIUM, reason="no chromium on this machine: nobody looked at the site")
-def test_in_a_browser_nothing_is_asked_of_the_outside(html):
+def test_in_a_browser_nothing_is_asked_of_the_outside(html, browser, served):
     """Formulas are set, the search finds a word, the switch darkens; from a server and from plain files (where a page may not quote another)."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Silent, directory=html))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     outside, wrong = [], []
 
     def allow(route):
@@ -317,28 +304,23 @@ def test_in_a_browser_nothing_is_asked_of_the_outside(html):
             outside.append(route.request.url)
             route.abort()
         return inside
-    with sync_api.sync_playwright() as playwright:
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        for base in (f"http://127.0.0.1:{server.server_port}", html.as_uri()):
-            page = browser.new_page(viewport={"width": 390, "height": 844})
-            page.route("**/*", allow)
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.goto(f"{base}/lectures/01-tiny.html")
-            page.wait_for_function("document.querySelectorAll('mjx-container').length == 4", timeout=20_000)
-            assert not page.locator("mjx-merror").count() and page.locator(".cell_output img").evaluate("image => image.naturalWidth") == 1400
-            assert page.evaluate("document.documentElement.scrollWidth") <= 390, "wider than a phone"
-            paper = "getComputedStyle(document.body).backgroundColor"
-            light = page.evaluate(paper)
-            page.locator(".theme-switch-button").click()
-            page.locator(".theme-change-button[data-mode=dark]").click()
-            page.wait_for_function(f"light => {paper} != light", arg=light, timeout=5000)
-            page.goto(f"{base}/search.html?q=tiny")
-            page.wait_for_selector("#search-results li a", timeout=20_000)
-            result = page.locator("#search-results li", has=page.locator("a[href*='01-tiny']")).first
-            assert result.locator("a").first.inner_text().startswith("1. Tiny")
-            assert base.startswith("file") or result.locator(".context").inner_text(timeout=5000).lstrip(".").startswith("1.")
-            page.close()
-            assert outside == [] and set(wrong) <= ({"Failed to fetch"} if base.startswith("file") else set())
-        browser.close()
-    server.shutdown()
+    for base in (served(html), html.as_uri()):
+        page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.route("**/*", allow)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(f"{base}/lectures/01-tiny.html")
+        page.wait_for_function("document.querySelectorAll('mjx-container').length == 4", timeout=20_000)
+        assert not page.locator("mjx-merror").count() and page.locator(".cell_output img").evaluate("image => image.naturalWidth") == 1400
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, "wider than a phone"
+        paper = "getComputedStyle(document.body).backgroundColor"
+        light = page.evaluate(paper)
+        page.locator(".theme-switch-button").click()
+        page.locator(".theme-change-button[data-mode=dark]").click()
+        page.wait_for_function(f"light => {paper} != light", arg=light, timeout=5000)
+        page.goto(f"{base}/search.html?q=tiny")
+        page.wait_for_selector("#search-results li a", timeout=20_000)
+        result = page.locator("#search-results li", has=page.locator("a[href*='01-tiny']")).first
+        assert result.locator("a").first.inner_text().startswith("1. Tiny")
+        assert base.startswith("file") or result.locator(".context").inner_text(timeout=5000).lstrip(".").startswith("1.")
+        page.close()
+        assert outside == [] and set(wrong) <= ({"Failed to fetch"} if base.startswith("file") else set())
