@@ -131,6 +131,10 @@ def test_a_homework_runs_alone(path, installed, tmp_path, monkeypatch):
 
 READY = """() => window.Jupyter?.notebook?._fully_loaded && Jupyter.notebook.kernel?.is_connected() &&
     Jupyter.notebook.kernel.comm_manager.targets['jupyter.widget']"""
+SETTLED = """async () => {
+    for (let i = 0; i < 3; i++) await new Promise(done => Jupyter.notebook.kernel.kernel_info(done));
+}"""
+"""A page that opens asks the kernel for widgets to restore, twice; what is shown before it has its answers is thrown away."""
 RAN = "() => Jupyter.notebook.get_cells().every(cell => cell.cell_type != 'code' || Number.isInteger(cell.input_prompt_number))"
 
 
@@ -154,6 +158,7 @@ def test_widgets_of_colab_move_in_a_browser(path, server, browser, record_proper
     page = browser.new_page(viewport={"width": 1300, "height": 1000})
     page.goto(f"{base}/notebooks/{path.name}?token={token}")
     page.wait_for_function(READY, timeout=60_000)
+    page.evaluate(SETTLED)
     page.evaluate("() => Jupyter.notebook.execute_all_cells()")
     page.wait_for_function(RAN, timeout=120_000)
     assert not page.locator(".output_error, .output_stderr").count()
