@@ -13,6 +13,8 @@ from .norms import Euclidean, Lp, Manhattan, Max, Norm, Polygon, Weighted
 
 BLUE, ORANGE, GREEN, PINK, SKY, GREY = "#0072B2", "#D55E00", "#009E73", "#CC6BA4", "#3399D6", "#707070"
 """Okabe & Ito's colours, told apart by all readers, three of them a little darker, so that thin lines stand out from white."""
+CLEAR = dict(color="white", pad=1)
+"""Behind words, which nothing shall cross."""
 
 # Lecture 1
 
@@ -72,7 +74,7 @@ def _contours(ax, A: np.ndarray) -> None:
     """Level lines of w^T A w / 2 in the square [-2.6, 2.6]^2."""
     X, Y = np.meshgrid(np.linspace(-2.6, 2.6, 120), np.linspace(-2.6, 2.6, 120))
     grid = np.stack([X, Y], -1)
-    ax.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.7)
+    ax.contour(X, Y, 0.5 * (grid * (grid @ A)).sum(-1), levels=np.geomspace(0.02, 20, 12), colors=GREY, linewidths=0.7, alpha=0.8)
 
 
 def contraction(fig: Figure, eigenvalues: Sequence[float]) -> None:
@@ -155,7 +157,7 @@ def trace_steps(fig: Figure, parents: dict[str, tuple[str, ...]], values: dict[s
     order = list(PLACES)
     circles = {n: ax.plot(*PLACES[n], "o", ms=40, mfc="white", mec=GREY)[0] for n in order}
     names = {n: ax.text(*PLACES[n], n, ha="center", va="center", zorder=5) for n in order}
-    notes = {n: ax.text(PLACES[n][0], PLACES[n][1] - 0.5, "", ha="center", color=ORANGE, zorder=5) for n in order}
+    notes = {n: ax.text(PLACES[n][0], PLACES[n][1] - 0.5, "", ha="center", zorder=5, bbox=CLEAR) for n in order}
 
     def move(step):
         for i, n in enumerate(order):
@@ -303,7 +305,7 @@ def dual_map(fig: Figure) -> Callable:
     for ax in (left, right):  # room for the legend
         ax.set_ylim(-2.8, 2.1)
         ax.legend(loc="lower center", ncols=2)
-    words = left.text(-2.0, 1.8, "")
+    words = left.text(-2.0, 1.8, "", bbox=CLEAR)
 
     def move(norm, angle):
         norm = BALLS[norm] if isinstance(norm, str) else norm
@@ -404,10 +406,10 @@ def schedule_race(fig: Figure, times: np.ndarray, kappas: Sequence[float], races
     left, right = fig.subplots(1, 2)
     left.loglog(times, floor / times, "--", color="black", lw=1, label=r"floor $d\sigma^2/t$")
     prices = {name: r[:, -1] * times[-1] / floor for name, r in races.items()}
-    others = [left.plot([], [], color=GREY, lw=0.8, alpha=0.6)[0] for _ in races]
+    others = [left.plot([], [], color=GREY, lw=0.8)[0] for _ in races]
     mine, = left.plot([], [], color=BLUE, lw=2.2)
     for price in prices.values():
-        right.loglog(kappas, price, color=GREY, lw=0.8, alpha=0.6)
+        right.loglog(kappas, price, color=GREY, lw=0.8)
     price, = right.plot([], [], "o-", color=BLUE, lw=2.2, ms=4)
     here, = right.plot([], [], "o", color=ORANGE, ms=9)
     left.set(xlabel="step t", ylabel="risk", ylim=(0.5 * floor / times[-1], 40))
@@ -736,7 +738,7 @@ def timeline(fig: Figure, events: Sequence, themes: Sequence[str]) -> None:
     for place, event in enumerate(events):
         x, color = themes.index(event.theme), (BLUE, PINK, GREEN, ORANGE)[themes.index(event.theme)]
         ax.plot(x, place, "o", color=color, mfc=color if event.runs else "white", ms=7)
-        ax.text(x + 0.08, place, f"{event.name}, {event.year}", va="center", color=color, bbox=dict(color="white", pad=1))
+        ax.text(x + 0.08, place, f"{event.name}, {event.year}", va="center", bbox=CLEAR)
     for x in range(len(themes)):
         ax.axvline(x, color=GREY, lw=0.6, zorder=0)
     ax.set(xlim=(-0.15, len(themes) - 0.15), ylim=(len(events) - 0.4, -0.6), xticks=range(len(themes)), xticklabels=themes, yticks=[])
@@ -965,7 +967,7 @@ def dual_maps(fig: Figure, spectra: dict[str, np.ndarray], gradient: np.ndarray,
         octaves = np.unique([r["log2_step"] for r in rows if r["rule"] == name])
         loss = np.array([np.mean([r["loss"] for r in rows if (r["rule"], r["log2_step"]) == (name, e)]) for e in octaves])
         curves[name] = octaves - octaves[loss.argmin()], np.minimum(loss, 10.0)
-        right.semilogy(*curves[name], color=GREY, lw=0.8, alpha=0.5)
+        right.semilogy(*curves[name], color=GREY, lw=0.8)
     left.semilogy(index, gradient / gradient[0], color=GREY, label="gradient")
     line, = left.semilogy([], [], color=BLUE, label="step")
     left.set(xlabel="index", ylabel="singular value / largest", ylim=(1e-5, 2))
@@ -989,9 +991,9 @@ def ranking(fig: Figure, losses: dict[str, np.ndarray], directions: dict[str, st
     ax = fig.subplots()
     order = sorted(losses, key=lambda name: -np.mean(losses[name]))
     for i, name in enumerate(order):
-        ax.semilogx(losses[name], [i] * len(losses[name]), "o", color=FAMILY[directions[name]], ms=5, alpha=0.8)
-    ax.set(yticks=range(len(order)), yticklabels=order, xlabel="loss after 100 steps, with the best step size", xticks=(0.1, 0.2, 0.4),
-           xticklabels=("0.1", "0.2", "0.4"), ylim=(-0.7, len(order) - 0.3))
+        ax.semilogx(losses[name], [i] * len(losses[name]), "o", color=FAMILY[directions[name]], ms=5)
+    ax.set(yticks=range(len(order)), yticklabels=order, ylabel="rule", xlabel="loss after 100 steps, with the best step size",
+           xticks=(0.1, 0.2, 0.4), xticklabels=("0.1", "0.2", "0.4"), ylim=(-0.7, len(order) - 0.3))
     ax.minorticks_off()
     for name, color in FAMILY.items():
         ax.plot([], [], "o", color=color, label=name)
