@@ -191,6 +191,8 @@ def buttons(box: Locator) -> None:
     for play in box.locator(".widget-play").all():
         painted(box, play.locator("button").first.click)
         play.locator("button:has(.fa-stop)").click()
+        box.page.wait_for_timeout(300)  # to stop puts the slider at its low end, once the kernel has time for it
+        sharp(box)
     painted(box, box.get_by_role("button", name="Reset").click)
 
 
