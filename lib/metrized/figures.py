@@ -797,7 +797,7 @@ def slack(fig: Figure, ratios: dict[str, np.ndarray], atoms: np.ndarray) -> None
     for (name, r), color in zip(ratios.items(), (BLUE, SKY, ORANGE, PINK), strict=False):
         left.plot(np.linspace(0, 100, len(r)), np.sort(r), color=color, label=name)
     left.set(xlabel="per cent of the architectures", ylabel="reached / bound", ylim=(0, 1.05))
-    left.legend(loc="upper left")
+    left.legend(loc="upper left", bbox_to_anchor=(0.0, 0.94))  # under the line at 1
     right.semilogx(atoms, next(iter(ratios.values())), ".", color=BLUE, base=2)
     right.set(xlabel="atoms in the architecture")
     for ax in (left, right):

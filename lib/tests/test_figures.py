@@ -61,7 +61,7 @@ STILL = {
     "edge_ratios": ({name: (np.arange(5), np.array(s).T) for name, s in SEEDS.items()},),
     "drifts": (WIDTHS, {m: np.outer([1, 2], np.arange(5)) for m in METHODS}),
     "coordinate_check": (WIDTHS, {m: np.full((2, 5, 3), 0.1) for m in METHODS[:3]}),
-    "timeline": (timeline.EVENTS, list(dict.fromkeys(e.theme for e in timeline.EVENTS))),
+    "timeline": (timeline.EVENTS, timeline.THEMES),
     "spectra": (RUNS,),
     "slack": (RUNS, np.array([2, 4, 8, 16, 32])),
     "depth_drifts": (WIDTHS, {(m, k): np.ones((2, 3, 5)) * 0.2 for m in ("Adam", "modular") for k in ("1/L", "1/√L", "1")}),
