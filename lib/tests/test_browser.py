@@ -24,11 +24,12 @@ NOTEBOOKS = [path.relative_to(ROOT) for folder in ("lectures", "homework") for p
 pytestmark = pytest.mark.slow
 
 SETTINGS = {
-    "@jupyterlab/notebook-extension/tracker.jupyterlab-settings": {"windowingMode": "none"},
     "@jupyterlab/apputils-extension/notification.jupyterlab-settings": {"fetchNews": "false", "checkForUpdates": False},
 }
 SLOWEST = 1000
 """Milliseconds from key press to painted picture beyond which the test fails."""
+PAUSE = 300
+"""Milliseconds before a move, in which the last picture comes to rest, sharp: else it may be taken for the new one."""
 MOVING = re.compile(r"(?<!import )\blive\(")
 FRAGILE = """\
 import time
@@ -139,7 +140,7 @@ def opened(server, browser):
         page.wait_for_function("() => window.jupyterapp && window.jupyterapp.shell.currentWidget?.sessionContext?.isReady", timeout=60_000)
         page.evaluate(RUN_ALL)
         errors = page.locator('.jp-OutputArea-output[data-mime-type="application/vnd.jupyter.stderr"], .jp-RenderedText[data-mime-type*="error"]')
-        assert errors.count() == 0, errors.first.inner_text()
+        assert errors.count() == 0, errors.first.text_content()
         return page
 
     yield run
@@ -149,12 +150,12 @@ def opened(server, browser):
 
 WATCH = """box => {
     const picture = () => box.querySelector('img');
-    const old = picture().src;
-    let begun;
+    let old = picture().src, begun;
     for (const kind of ['keydown', 'change', 'click']) box.addEventListener(kind, event => begun ??= event.timeStamp, {capture: true});
     window.painted = new Promise(done => {
         const look = async () => {
             const image = picture();
+            if (begun === undefined) old = image?.src;
             if (!image || image.src === old) return;
             changes.disconnect();
             await image.decode().catch(() => {});
@@ -167,7 +168,8 @@ WATCH = """box => {
 
 
 def painted(box: Locator, act) -> float:
-    """Milliseconds from the first event of act() inside a box until its new picture is painted, by the page's own clock."""
+    """Milliseconds from the first event of act() inside a box at rest until its new picture is painted, by the page's own clock."""
+    box.page.wait_for_timeout(PAUSE)
     box.evaluate(WATCH)
     act()
     return box.page.evaluate("() => Promise.race([window.painted, new Promise((_, fail) => setTimeout(() => fail('no new picture'), 20000))])")
@@ -230,15 +232,16 @@ def test_notebook(path, opened, record_property):
     live, interact = boxes(page, ".widget-image", count), boxes(page, ".jp-OutputArea", count)
     pairs = [([], [])]
     for ours, theirs in zip(live, interact, strict=True):
+        ours.scroll_into_view_if_needed()
         sharp(ours)
-        began = ours.locator(".widget-readout").all_inner_texts()
+        began = ours.locator(".widget-readout").all_text_contents()
         pairs.append((moves(ours), moves(theirs)))
         buttons(ours)
         expect(ours.locator(".widget-readout")).to_have_text(began)
         sharp(ours)
     for question in page.locator(".widget-radio input[type=radio]").all()[:2]:
         question.check()
-    assert not page.locator("text=Error displaying widget").count() and not "".join(page.locator(".metrized-message").all_inner_texts()).strip()
+    assert not page.locator("text=Error displaying widget").count() and not "".join(page.locator(".metrized-message").all_text_contents()).strip()
     MEASURED[path.stem] = tuple(sum(times, []) for times in zip(*pairs, strict=True))
     if any(MEASURED[path.stem]):
         record_property("measured", told(path.stem, *MEASURED[path.stem]))
@@ -273,7 +276,7 @@ def test_a_busy_picture_goes_on_with_the_newest_value(opened):
     page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-cell')")
     output = page.locator(".jp-CodeCell").last.locator(".jp-OutputArea-output pre")
     expect(output).to_contain_text("22")
-    values = [int(n) for n in output.inner_text().split()]
+    values = [int(n) for n in output.text_content().split()]
     assert values[-1] == 22 and values == sorted(values) and 2 in values and len(values) < 12
 
 
