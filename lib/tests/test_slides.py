@@ -1,9 +1,6 @@
 """Slides: what is listed is on the screen, nothing is lost, every lecture fits, and nothing is fetched when a deck is opened."""
 import re
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import nbformat
 import pytest
@@ -216,12 +213,10 @@ def test_figures_are_stills_with_their_words_and_no_widgets(tmp_path):
 
 
 @pytest.mark.slow
-def test_slides_in_a_browser_without_a_network(tmp_path, browser):
+def test_slides_in_a_browser_without_a_network(tmp_path, browser, served):
     """A key goes on, formulas are set, notes are in a window of their own, too long code scrolls, and the folder itself answers every request."""
     page(tmp_path, slides.copy(tmp_path / "scripts"))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=tmp_path))
-    Thread(target=server.serve_forever, daemon=True).start()
-    here, outside, errors = f"http://127.0.0.1:{server.server_port}/", [], []
+    here, outside, errors = served(tmp_path) + "/", [], []
     guard = lambda route: route.continue_() if route.request.url.startswith(here) else (outside.append(route.request.url), route.abort())
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     context.route("**", guard)
@@ -256,7 +251,6 @@ def test_slides_in_a_browser_without_a_network(tmp_path, browser):
     height, all_of_it, end = tab.evaluate("(s => [s.clientHeight, s.scrollHeight, s.getBoundingClientRect().bottom])(Reveal.getCurrentSlide())")
     assert height < all_of_it and 600 < end <= 720
     context.close()
-    server.shutdown()
     assert outside == [] and errors == []
 
 
