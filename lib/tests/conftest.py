@@ -1,4 +1,4 @@
-"""Shared by all tests: random numbers from a seed in the test's own name, the command, a browser, a server, and a place for what tests measure."""
+"""Shared by all tests: random numbers from a seed in the name of the test, the command, packages, a browser, a server, a place for measurements."""
 import functools
 import http.server
 import shutil
@@ -25,6 +25,17 @@ def metrized():
             main(list(map(str, arguments)))
         return end.value.code or 0
     return run
+
+
+@pytest.fixture(scope="session")
+def fetched():
+    """fetched(function, ...): what it brings from a package registry; where none can be reached, the tests that need it say so."""
+    def call(function, *args, **options):
+        try:
+            return function(*args, **options)
+        except OSError as error:
+            pytest.skip(f"no package registry can be reached: {error}")
+    return call
 
 
 @pytest.fixture(scope="module")

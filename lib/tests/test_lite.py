@@ -126,13 +126,10 @@ def test_a_page_leads_to_its_notebook_only_where_there_is_one(tmp_path, monkeypa
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory):
+def html(tmp_path_factory, fetched):
     """The website of the course with two lectures, which have not run, and with notebooks that can."""
-    try:
-        lite.fetched(required=True)
-        assets.package("mathjax")
-    except OSError as error:
-        pytest.skip(f"no parts for notebooks in the browser: {error}")
+    fetched(lite.fetched, required=True)
+    fetched(assets.package, "mathjax")
     out = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)

@@ -64,12 +64,9 @@ def checkout(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def made(tmp_path_factory, fetched):
     """A course of one lecture and its site."""
-    try:
-        assets.package("mathjax")
-    except OSError as error:
-        pytest.skip(f"no MathJax, so no site: {error}")
+    fetched(assets.package, "mathjax")
     checkout = course(tmp_path_factory.mktemp("course"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checkout / "lib")

@@ -47,12 +47,9 @@ FAINT = """() => {
 
 
 @pytest.fixture(scope="module")
-def html(tmp_path_factory):
+def html(tmp_path_factory, fetched):
     """The website of the course, all of whose lectures have run."""
-    try:
-        assets.package("mathjax")
-    except OSError as error:
-        pytest.skip(f"no MathJax, so no site: {error}")
+    fetched(assets.package, "mathjax")
     out = tmp_path_factory.mktemp("site")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)

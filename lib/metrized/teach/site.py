@@ -81,6 +81,11 @@ def executed(notebooks: dict[Path, NotebookNode], cache: Path, jobs: int) -> Non
 # Pages
 
 
+def self_contained(markdown: str) -> str:
+    """Markdown in which a picture from elsewhere is its words: to show it asks nothing of another server."""
+    return re.sub(r"!\[([^\]]*)\]\(https?:[^)]*\)", r"\1", markdown)
+
+
 def without_kernel(output: NotebookNode) -> NotebookNode | None:
     """An output for a page that has no kernel: no widgets, and the library's source in the colours of the page. None where nothing is left."""
     data = output.get("data", {})
@@ -146,8 +151,7 @@ class Course:
 
     def text(self, markdown: str, file: Path) -> str:
         """Markdown of a file for its page: a picture from elsewhere becomes its words, and a link inside the checkout leads to a page."""
-        words = re.sub(r"!\[([^\]]*)\]\(https?:[^)]*\)", r"\1", markdown)
-        return re.sub(r"(?<=\]\()(?!https?:|mailto:|#)[^()\s]+(?=\))", lambda match: self.link(match[0], file), words)
+        return re.sub(r"(?<=\]\()(?!https?:|mailto:|#)[^()\s]+(?=\))", lambda match: self.link(match[0], file), self_contained(markdown))
 
     def page(self, file: Path) -> str:
         """The page of a file that is Markdown."""

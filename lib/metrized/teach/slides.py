@@ -22,7 +22,7 @@ from nbformat.v4 import new_markdown_cell
 from . import assets
 from .claims import chosen
 from .release import root
-from .site import executed, without_kernel
+from .site import executed, self_contained, without_kernel
 
 PAGES = Path(__file__).with_name("pages")
 WORDS = 40
@@ -63,8 +63,8 @@ def deck(notebook: NotebookNode) -> NotebookNode:
 
 def chunks(text: str) -> list[Chunk]:
     """A piece of Markdown, taken apart; a picture from elsewhere becomes its words."""
-    text = re.sub(r"!\[([^\]]*)\]\(https?:[^)]*\)", r"\1", text.strip())
-    return [(number, chunk) for number, block in enumerate(re.split(r"\n\s*\n", text)) for chunk in _taken_apart(block)]
+    blocks = re.split(r"\n\s*\n", self_contained(text.strip()))
+    return [(number, chunk) for number, block in enumerate(blocks) for chunk in _taken_apart(block)]
 
 
 def _taken_apart(block: str) -> list[str]:
