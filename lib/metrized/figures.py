@@ -107,7 +107,7 @@ def momentum_map(fig: Figure, rules: dict) -> Callable:
     """Left: the largest |root| over step size times curvature (across) and beta (up), yellow where it is unstable. Middle: the two roots and
     the unit circle. Right: the error, step by step.
 
-    method: a name in `rules`; step: step size times curvature; beta.
+    method: a name in `rules`; step_size in units of 1 / curvature; beta.
     """
     left, middle, right = fig.subplots(1, 3)
     s, b = np.linspace(0.02, 4, 120), np.linspace(0, 0.99, 60)
@@ -123,13 +123,13 @@ def momentum_map(fig: Figure, rules: dict) -> Callable:
     right.set(xlabel="step", ylabel="error", ylim=(-1.6, 1.6), xlim=(-1, 41))
     left_title, middle_title = left.set_title(" "), middle.set_title(" ")
 
-    def move(method, step, beta):
-        M = rules[method].matrix(step, beta)
+    def move(method, step_size, beta):
+        M = rules[method].matrix(step_size, beta)
         r, e = np.linalg.eigvals(M), [1.0, 1.0]
         for _ in range(40):
             e.append(float(np.clip(M[0] @ [e[-1], e[-2]], -9, 9)))
         picture.set_data(np.minimum(radius[method], 1.2))
-        here.set_data([step], [beta])
+        here.set_data([step_size], [beta])
         roots.set_data(r.real, r.imag)
         error.set_data(range(41), e[1:])
         left_title.set_text(f"{method}: {'stable' if abs(r).max() < 1 else 'unstable'}")

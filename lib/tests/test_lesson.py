@@ -110,7 +110,7 @@ ROWS = [r for r in width.results() if r["method"] in ("Adam", "dualized")]
 MOVING = {
     "parabola": ((), dict(step_size=(0.0, 2.3, 0.3))),
     "bowl": (BOWL, dict(step_size=(0.0, 0.85, 0.2), steps=(0, 30, 10))),
-    "momentum_map": (({"heavy ball": HeavyBall, "Nesterov": Nesterov},), dict(method=["heavy ball", "Nesterov"], step=(0.02, 4.0, 0.1),
+    "momentum_map": (({"heavy ball": HeavyBall, "Nesterov": Nesterov},), dict(method=["heavy ball", "Nesterov"], step_size=(0.02, 4.0, 0.1),
                                                                             beta=(0.0, 0.99, 0.6))),
     "trace_steps": (({"z1": ("w1", "w2"), "z3": ("w2",), "z6": ("z1", "z3")}, *[dict.fromkeys(figures.PLACES, v) for v in (1.5, -2.0)]),
                     dict(step=(0, 16, 3))),

@@ -66,6 +66,7 @@ def test_every_page_is_whole_at_every_width_and_in_the_dark(html, browser, serve
     pages = sorted(path.relative_to(html).as_posix() for path in html.rglob("*.html") if "_static" not in path.parts)
     for name in pages:
         page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": WIDTHS[0], "height": 900})  # before the page is there: afterwards its columns glide
         page.goto(f"{base}/{name}")
         if name in ("search.html", "genindex.html") or not page.locator(".bd-article").count():
             continue
