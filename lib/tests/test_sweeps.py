@@ -74,6 +74,8 @@ def square_when_all_others_are_kept(n, folder):
 
 def long_list(n, folder):
     note(folder, n)
+    if n in (3, 4, 5) and until(lambda: executions(folder)[400]) and executions(folder)[400] == 1:
+        time.sleep(0.5)  # time to hear that the first 400 were not kept
     return {"y": [1.0] * n}
 
 
