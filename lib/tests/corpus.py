@@ -643,9 +643,9 @@ ENDS = {
     "two loops": Entry(notebook({name: define(name, LOOP) for name in ("linf_decrease", "two_layers")}, first=[MINUTE]),
                        dict.fromkeys(("linf_decrease", "two_layers"), "timeout")),
     "a loop for large inputs": Entry(notebook({"spectral": define("spectral", f"""
-        while G.shape[1] > 3:
+        for _ in minute() if G.shape[1] > 3 else ():
             pass
-        return {RIGHT['spectral']}""".replace("while G.shape[1] > 3:", "for _ in minute() if G.shape[1] > 3 else ():"))}, first=[MINUTE]),
+        return {RIGHT['spectral']}""")}, first=[MINUTE]),
         {"spectral": "timeout"}),
     "a loop that catches everything": ends("linf_step", STUBBORN),
     "a sleep": ends("linf_step", "time.sleep(60)"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metrized.check import Checker, Exercise, Law, Misconception, check
+from metrized.check import Checker, Exercise, Law, Misconception, _copies, _same, check
 
 ROOT = Path(__file__).parents[2]
 HOMEWORKS = [path.stem for path in sorted((ROOT / "solutions").glob("hw*.ipynb"))]
@@ -46,6 +46,20 @@ def test_misconceptions_get_their_hint(hw, name, i, seed):
     report = check(exercise, misconception.wrong, seed)
     assert report.status == "wrong" and report.hint == misconception.hint
     assert "expected:" in report.details and repr(report).index(report.hint) < repr(report).index("expected:")
+
+
+@pytest.mark.parametrize("hw, name", EXERCISES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_no_luck_of_the_draw(hw, name):
+    """A grader's run draws its own instances. At most one run in 10 000 has none that tells a misconception from the right answer, or from one
+    whose hint would be given in its place: of 300 instances drawn here, the share on which two agree, to the power of a check's instances."""
+    exercise, rng = EXERCISES[hw, name], np.random.default_rng(8)
+    drawn = [exercise.inputs(rng) for _ in range(300)]
+    hints = [None, *(m.hint for m in exercise.misconceptions)]
+    answers = [[f(*_copies(instance)) for instance in drawn] for f in (exercise.reference, *(m.wrong for m in exercise.misconceptions))]
+    luck = {(i, j): np.mean([_same(a, b, exercise.tolerance) for a, b in zip(answers[i], answers[j], strict=True)]) ** exercise.instances
+            for j in range(len(hints)) for i in range(j) if hints[i] != hints[j]}
+    assert not {pair: chance for pair, chance in luck.items() if chance > 1e-4}
 
 
 @pytest.mark.parametrize("hw", HOMEWORKS)
@@ -251,7 +265,7 @@ def test_errors_show_the_students_lines_only():
 def squares(**parts):
     """x ** 2 of one to six whole numbers, in no order of length."""
     lengths = itertools.cycle([4, 1, 6, 2, 5, 3])
-    return Exercise("square", 5, lambda rng: (rng.integers(2, 9, next(lengths)),), lambda x: x ** 2, **parts)
+    return Exercise("square", 5, lambda rng: (rng.integers(2, 9, next(lengths)),), lambda x: x ** 2, instances=6, **parts)
 
 
 def test_the_smallest_instance_that_fails_is_shown():

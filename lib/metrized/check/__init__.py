@@ -49,7 +49,8 @@ class Exercise:
     on_error: str = ""
     """A hint for code in which shapes do not fit, or a matrix is singular."""
     tolerance: float = 1e-6
-    instances: int = 6
+    instances: int = 16
+    """How many are drawn: so many that no misconception gets past all of them by luck, and fewer where an answer calls functions a lot."""
     numbers: Mapping[str, tuple] = field(default_factory=dict, hash=False)
     """What a variant exchanges: by name its alternatives, the published one first. A function above with an argument of that name is given the
     number there, and a hint holds it in braces."""

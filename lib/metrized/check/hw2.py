@@ -249,7 +249,9 @@ checkpointed = Exercise(
         Law("The derivative is right. But this is forward mode: the first slope was taken before the last checkpoint was reached.", backward_in_time),
         Law("The derivative is right. But `step` was called more than twice per step: start again from the last checkpoint, not from z_0.",
             economical),
-        Law("The derivative is right, but nothing was run again, so all values must have been kept: keep the checkpoints alone.", really_again)))
+        Law("The derivative is right, but nothing was run again, so all values must have been kept: keep the checkpoints alone.", really_again)),
+    instances=6)
+
 
 def memory(k, length, kept):
     """Checkpoints, and `kept` values for each of the k steps of a stretch."""

@@ -225,6 +225,6 @@ next_damping = Exercise(
                       lambda mu, before, after, trust, caution: rule()(mu, before, after, trust, caution)[::-1]),
         Misconception("The damping is right; a step that went down is taken, one that went up is not.", rule(divided(False), multiplied(True))),
         Misconception("Loss before and after are mixed up.", rule(good=lambda before, after: after >= before))),
-    instances=60, numbers={"trust": (3, 4, 5, 10), "caution": (2, 3, 6, 8)})
+    instances=80, numbers={"trust": (3, 4, 5, 10), "caution": (2, 3, 6, 8)})
 
 check = Checker(hessian_product, newton_step, saddle_free, gauss_newton_product, cross_entropy_product, gauss_newton_step, damped_step, next_damping)

@@ -120,8 +120,7 @@ adam_step = Exercise(
         Misconception("First the step, then m and v.", lambda *given: (lambda d, m, v: (m, v, d))(*adam()(*given))),
         Misconception("This order of the formula divides eps by the correction as well; the formula above adds eps to the corrected root.",
                       adam_of_the_paper),
-        Misconception("Return m and v as they are; corrected ones, kept, would be corrected again in the next step.", corrected_for_good))
-    , instances=12)
+        Misconception("Return m and v as they are; corrected ones, kept, would be corrected again in the next step.", corrected_for_good)))
 
 
 def adamw_input(rng):
@@ -256,7 +255,7 @@ top_curvature = Exercise(
                       lambda diagonal, off: diagonal.max()),
         Misconception("The matrix is symmetric: the numbers stand above AND below the diagonal.",
                       lambda diagonal, off: values(diagonal, off / 2)[-1]),
-        Misconception("This is a sum of all eigenvalues, the trace.", lambda diagonal, off: diagonal.sum())), instances=12)
+        Misconception("This is a sum of all eigenvalues, the trace.", lambda diagonal, off: diagonal.sum())), instances=32)
 
 
 def bent(rng):
