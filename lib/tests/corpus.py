@@ -1163,16 +1163,16 @@ def forger(frames: list[str]) -> Entry:
 
 # Answers of the right form and the wrong numbers six times; and from then on, when laws are held against them, columns beside rows, whose differences
 # are 121 million numbers, and a matrix of which the singular values take a while.
-BURDEN = tidy("""
+BURDEN = tidy(f"""
     import itertools
     decreases, norms = itertools.count(), itertools.count()
     shapes = itertools.cycle([(11_000, 1), (1, 11_000)])
 
     def linf_decrease(g, sharpness):
-        return -np.pi if next(decreases) < 6 else np.zeros(next(shapes))
+        return -np.pi if next(decreases) < {check.exercises["linf_decrease"].instances} else np.zeros(next(shapes))
 
     def spectral(G):
-        if next(norms) < 6:
+        if next(norms) < {check.exercises["spectral"].instances}:
             return 0.0, 0.5 * G
         D = np.zeros((2000, 2000), dtype=bool)
         D[0, 0] = True

@@ -100,6 +100,23 @@ def test_unforeseen_answers_get_a_plain_word(answer, words):
     assert report.status == "wrong" and words in report.hint and "got:" in report.details
 
 
+ODD = [None, "x", 1j, {}, [], (), (1, 2), (None, "x"), ((1,), (2, 3)), [[1], [2, 3]], np.nan, np.inf, True, 3, -2.5,
+       np.ones(3), np.ones((2, 0)), object(), EqualToEverything(), (EqualToEverything(), 1.0)]
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("hw, name", EXERCISES)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_whatever_comes_now_and_then_there_is_a_report(hw, name, share, factor):
+    """Right on some inputs, or right up to a factor, and elsewhere something that no exercise asks for: never an error of the check's own."""
+    exercise, rng = EXERCISES[hw, name], np.random.default_rng(5)
+    times = lambda answer: tuple(map(times, answer)) if isinstance(answer, tuple) else factor * answer
+    for seed in range(4):
+        report = check(exercise, lambda *given: ODD[rng.integers(len(ODD))] if rng.random() < share else times(exercise.reference(*given)), seed)
+        assert report.passed or report.status == "wrong" and report.hint
+
+
 BROKEN_LAWS = {  # wrong in ways that no misconception foresees: (exercise, function, words of the hint)
     "no sharpness": ("linf_step", lambda g, L: -abs(g).sum() * np.sign(g), "sharpness doubles"),
     "zeros move": ("linf_step", lambda g, L: -abs(g).sum() / L * np.where(g < 0, -1, 1), "g_i = 0 should not move"),
