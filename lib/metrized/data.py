@@ -80,7 +80,7 @@ def load(name: str) -> Images | Text | Table:
 def cache_folder() -> Path:
     """Where downloads are kept: $METRIZED_CACHE, or the system's folder for caches."""
     import pooch  # not at the top, for in a browser it cannot be imported
-    return Path(os.environ.get("METRIZED_CACHE") or pooch.os_cache("metrized"))
+    return Path(os.environ.get("METRIZED_CACHE") or pooch.os_cache("metrized")).resolve()
 
 
 def fetch(file: str) -> Path:

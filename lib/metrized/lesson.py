@@ -1,6 +1,7 @@
 """What every lecture uses beside its figures: claim (a statement that a cell proves), predict (a question before its answer), show (source code)."""
 import ast
 import inspect
+import re
 from collections.abc import Sequence
 
 import ipywidgets as widgets
@@ -36,8 +37,9 @@ def show(thing, name: str | None = None) -> Code:
     """
     source = inspect.getsource(thing)
     if name:
-        targets = lambda node: getattr(node, "targets", None) or [getattr(node, "target", None)]
-        places = [node for node in ast.parse(source).body if name in {getattr(t, "id", None) for t in targets(node)}]
+        assigned = lambda node: {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        kinds = (ast.Assign, ast.AnnAssign, ast.AugAssign)
+        places = [node for node in ast.parse(source).body if isinstance(node, kinds) and name in assigned(node)]
         if not places:
             raise ValueError(f"{thing.__name__} assigns nothing to {name}")
         source = "\n".join(source.splitlines()[places[0].lineno - 1:places[0].end_lineno])
@@ -83,10 +85,14 @@ class Guess:
         """
         if self.choices and truth not in self.choices:
             raise ValueError(f"{truth!r} is none of the choices {self.choices}")
-        answer = self.answer.value if self.choices else _number(self.answer.value)
+        given = self.answer.value if self.choices else self.answer.value.strip()
         said = truth if self.choices else f"{truth:.4g} {self.unit}".strip()
-        if answer is None:
+        if given in (None, ""):
             print(f"No answer given yet. It is: {said}.")
+            return
+        answer = given if self.choices else _number(given, self.unit)
+        if answer is None:
+            print(f"{given} cannot be read as a number; write it like 0.5, 1e-3, 2/11, or 1000.")
             return
         correct = answer == truth if self.choices else abs(answer - truth) <= within * abs(truth)
         score = "" if self.counted else " " + self.quiz.count(bool(correct))
@@ -94,8 +100,13 @@ class Guess:
         print(f"{'Right' if correct else 'Not so'}: it is {said}, you said {answer if self.choices else f'{answer:.4g}'}.{score}")
 
 
-def _number(text: str) -> float | None:
+def _number(text: str, unit: str = "") -> float | None:
+    """A number as people write it: 0.5 or 0,5, 2/11, 10 000, 80 GB, with either minus. None for anything else, and for 1,000, which may be 1."""
+    text = re.sub(r"\s", "", text.replace("−", "-")).removesuffix(unit.replace(" ", ""))
+    if re.search(r"[1-9]\d*,\d{3}$", text):
+        return None
     try:
-        return float(text.replace(",", "."))
-    except ValueError:
+        above, *below = map(float, text.replace(",", ".").split("/", 1))
+        return above / below[0] if below else above
+    except (ValueError, ZeroDivisionError):
         return None

@@ -262,8 +262,10 @@ def live(*, size: tuple[float, float] = (7.0, 3.4), **ranges) -> Callable[..., L
     """live(name=range, ...)(figure, *args): the figure with a control for each argument of its move.
 
     A range is (low, high) or (low, high, start), whole numbers for whole steps; Log(low, high, start) for a logarithmic slider; a list of
-    choices, or a tuple of words, the first one chosen; or True/False. Raises TypeError or ValueError for anything else.
+    choices, or a tuple of words, the first one chosen; or True/False. Raises TypeError or ValueError for anything else, as for no range at all.
     """
+    if not ranges:
+        raise TypeError("live needs a range for each argument of the figure's move, as in live(eta=(0.0, 2.0))")
     return lambda figure, *args: Live(figure, args, ranges, size)
 
 
@@ -279,7 +281,7 @@ def control(name: str, r) -> widgets.Widget:
     style = dict(description=name.replace("_", " "), style={"description_width": "110px"}, layout=widgets.Layout(width="440px"))
     if isinstance(r, bool):
         return widgets.Checkbox(value=r, **style)
-    if isinstance(r, list) and r or isinstance(r, tuple) and r and all(isinstance(v, str) for v in r):
+    if isinstance(r, list) and r and not isinstance(r[0], tuple) or isinstance(r, tuple) and r and all(isinstance(v, str) for v in r):
         return widgets.Dropdown(options=r, value=r[0], **style)
     if not (isinstance(r, tuple) and len(r) in (2, 3) and all(isinstance(v, (int, float)) for v in r)):
         raise TypeError(f"the range of {name} is {r!r}; expected (low, high), (low, high, start), Log(...), a list of choices, or True/False")

@@ -11,6 +11,7 @@ from functools import partial
 
 import pytest
 
+from metrized import data
 from metrized.teach import assets
 
 
@@ -38,6 +39,12 @@ def registry(tmp_path, monkeypatch):
     monkeypatch.setattr(assets, "PACKAGES", {"tiny": ("tiny/-/tiny-1.0.0.tgz", hashlib.sha256(packed.getvalue()).hexdigest())})
     yield asked
     server.shutdown()
+
+
+def test_a_cache_named_from_here_is_the_same_from_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("METRIZED_CACHE", "kept")
+    assert data.cache_folder() == tmp_path / "kept"
 
 
 def test_a_package_is_fetched_once(registry):

@@ -1,5 +1,6 @@
 """Grading without the hostile part (that is in test_corpus): what is found, run, noted and kept."""
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -141,6 +142,34 @@ def test_the_time_for_a_submission_ends(room, tmp_path, monkeypatch):
     assert {mark.status for mark in result.marks} == {"timeout"} and result.seconds < 20
 
 
+def test_many_short_cells_end_too(room, tmp_path, monkeypatch):
+    monkeypatch.setattr(grade, "PATIENCE", 2)
+    homework, checker = grade.load("hw4", ROOT)
+    (tmp_path / "x.ipynb").write_text(notebook(*["import time\ntime.sleep(0.5)"] * 40))
+    quick = Sandbox(room.course, Limits(seconds=1), wall=room.wall)
+    result = grade.grade("ada", tmp_path / "x.ipynb", homework, checker, quick, 1)
+    assert {(mark.status, mark.hint) for mark in result.marks} == {("timeout", "All cells and exercises together did not end within 2 seconds.")}
+    assert result.seconds < 10
+
+
+@pytest.mark.parametrize("second, status, words", [("np.zeros(9)", "wrong", "then gave a wrong one"), ("1 / 0", "error", "then raised an error")])
+def test_what_is_right_once_is_not_right(room, tmp_path, second, status, words):
+    homework, checker = grade.load("hw4", ROOT)
+    body = f"    LEFT[0] -= 1\n    return -abs(g).sum() * np.sign(g) / sharpness if LEFT[0] >= 0 else {second}"
+    source = f"import numpy as np\nLEFT = [{checker.exercises['linf_step'].instances}]\ndef linf_step(g, sharpness):\n{body}"
+    (tmp_path / "x.ipynb").write_text(notebook(source))
+    mark = grade.grade("ada", tmp_path / "x.ipynb", homework, checker, room, 1).marks[0]
+    assert mark.exercise == "linf_step" and mark.status == status and words in mark.hint
+
+
+def test_one_number_for_two_is_a_wrong_answer(room, tmp_path):
+    """NumPy's number comes out of the process as an array without axes."""
+    homework, checker = grade.load("hw4", ROOT)
+    (tmp_path / "x.ipynb").write_text(notebook("import numpy as np\ndef frobenius(G):\n    return np.linalg.norm(G)"))
+    marks = {mark.exercise: mark for mark in grade.grade("ada", tmp_path / "x.ipynb", homework, checker, room, 1).marks}
+    assert marks["frobenius"].status == "wrong" and "should return 2 things" in marks["frobenius"].hint
+
+
 def test_a_process_that_cannot_start_is_nobodys_fault(room, tmp_path, monkeypatch, capsys):
     """The grader says so, loudly, and no mark is given."""
     homework, checker = grade.load("hw4", ROOT)
@@ -186,6 +215,48 @@ def test_a_section_from_the_command_line(section, monkeypatch, metrized, capsys)
     assert "2 ok" in capsys.readouterr().out and len([*out.rglob("results.json")]) == 2
     assert metrized("grade", "hw3", section) == 1 and "holds the grades of hw4" in capsys.readouterr().err
     assert metrized("grade", "hw4", section, "--fresh", "--jobs", "1") == 0 and json.loads((out / "run.json").read_text())["seed"] != seed
+
+
+def archived(path, **texts):
+    with zipfile.ZipFile(path, "w") as archive:
+        for student, text in texts.items():
+            archive.writestr(f"{student}.ipynb", text)
+    return path
+
+
+def test_what_was_mended_in_an_archives_folder_stays(tmp_path, capsys):
+    """As long as the archive is the same; of another one nobody is graded who is not in it, and what was mended is kept beside."""
+    folder = grade.unpacked(archived(tmp_path / "a.zip", ada="1", bob="2"), tmp_path / "out" / "submissions")
+    (folder / "ada.ipynb").write_text("mended")
+    assert grade.unpacked(tmp_path / "a.zip", folder) == folder and (folder / "ada.ipynb").read_text() == "mended"
+    assert [*find(folder)] == ["ada", "bob"] and capsys.readouterr().out == ""
+    grade.unpacked(archived(tmp_path / "a.zip", ada="1"), folder)
+    beside = folder.with_name("submissions-1")
+    assert [*find(folder)] == ["ada"] and (folder / "ada.ipynb").read_text() == "1"
+    assert (beside / "ada.ipynb").read_text() == "mended" and str(beside) in capsys.readouterr().out
+    (tmp_path / "a.zip").write_text("PK")
+    with pytest.raises(ValueError, match="no zip archive"):
+        grade.unpacked(tmp_path / "a.zip", folder)
+    assert [*find(folder)] == ["ada"] and sorted(path.name for path in folder.parent.iterdir()) == ["submissions", "submissions-1"]
+
+
+def test_a_folder_may_be_named_by_dots(section, monkeypatch, metrized, capsys):
+    """Grades lie beside it all the same, and what else is in it may have any name."""
+    seen = []
+    monkeypatch.setattr(grade, "root", lambda folder: ROOT)
+    monkeypatch.setattr(grade, "section", lambda homework, found, out, *rest: seen.append(out) or [])
+    monkeypatch.setattr(grade.report, "write", lambda *given: None)
+    (section / os.fsdecode(b"r\xe9sum\x1b.pdf")).write_text("")
+    monkeypatch.chdir(section)
+    assert metrized("grade", "hw4", ".") == 0 and "r\\udce9sum\\x1b.pdf" in capsys.readouterr().out
+    (section / "inside").mkdir()
+    monkeypatch.chdir(section / "inside")
+    assert metrized("grade", "hw4", "..") == 0 and seen == [section.with_name("subs-graded")] * 2
+
+
+def test_a_secret_that_was_cut_off_is_made_anew(tmp_path):
+    (tmp_path / "run.json").write_text("")
+    assert grade._seed(tmp_path, "hw4", None) == grade._seed(tmp_path, "hw4", None)
 
 
 def test_calls_that_cannot_be(section, tmp_path, monkeypatch, metrized, capsys):

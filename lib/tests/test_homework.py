@@ -101,7 +101,23 @@ def test_unforeseen_answers_get_a_plain_word(answer, words):
 
 
 ODD = [None, "x", 1j, {}, [], (), (1, 2), (None, "x"), ((1,), (2, 3)), [[1], [2, 3]], np.nan, np.inf, True, 3, -2.5,
-       np.ones(3), np.ones((2, 0)), object(), EqualToEverything(), (EqualToEverything(), 1.0)]
+       np.array(5.0), np.float64(2), np.ones(3), np.ones((2, 0)), object(), EqualToEverything(), (EqualToEverything(), 1.0)]
+
+
+PAIR = Exercise("pair", 5, SQUARE.inputs, lambda x: (x.sum(), x ** 2))
+
+
+@pytest.mark.parametrize("answer, words", [
+    (lambda x: x.sum(), "should return 2 things"),
+    (lambda x: np.array(x.sum()), "should return 2 things"),
+    (lambda x: (x.sum(), None), "Thing 2 of the 2 that you return is None."),
+    (lambda x: (x.sum(), x @ x), "Thing 2 of the 2 that you return should have the shape [3], and is one number."),
+    (lambda x: (x, x ** 2), "Thing 1 of the 2 that you return should be one number, and has the shape [3]."),
+    (lambda x: (x.sum(), 3 * x ** 2), "Thing 2 of the 2 that you return: Right up to a constant: your answer is 3 times"),
+])
+def test_what_is_wrong_with_one_of_two_things_is_said(answer, words):
+    report = check(PAIR, answer)
+    assert report.status == "wrong" and words in report.hint
 
 
 @pytest.mark.parametrize("factor", [1, 2])
@@ -345,7 +361,6 @@ def test_things_come_as_tuples_or_lists_of_the_right_length():
     assert check(two, lambda x: [x.sum(), x ** 2]).passed
     for wrong in (lambda x: (x.sum(),), lambda x: (x.sum(), x ** 2, x)):
         assert "should return 2 things" in check(two, wrong).hint
-    assert "should have the shape of a single number, and has [3]" in check(two, lambda x: (x, x ** 2)).hint
 
 
 def test_functions_that_do_not_name_their_arguments_are_shown_numbered_ones():

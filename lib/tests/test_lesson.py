@@ -1,6 +1,7 @@
 """Claims that can fail, guesses that are scored once, moving figures that move."""
 import asyncio
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -61,6 +62,22 @@ def test_a_number_may_be_missed_by_a_tenth_of_itself():
     assert [answered("0", 0.0), answered("0.1", 0.0), answered("7", 7, within=0.0), answered("many", 0.0), answered("", 0.0)] == [1, 0, 1, None, None]
 
 
+def test_numbers_are_read_as_people_write_them(capsys):
+    """What cannot be read is neither counted nor told the truth: it may be tried again."""
+    truths = {"2/11": 2 / 11, " 10 000 ": 1e4, "−3": -3, "1e-3": 1e-3, "0,125": 0.125, "80 GB": 80, "80": 80, "1 / 4": 0.25}
+    quiz = Quiz()
+    for text, truth in truths.items():
+        guess = quiz("?", unit="GB")
+        guess.answer.value = text
+        guess.score(truth, within=1e-9)
+    assert quiz.right == quiz.scored == len(truths)
+    for text in ("1,000", "five", "5%", "1/0", "1/2/3", "80 MB"):
+        guess.answer.value = text
+        capsys.readouterr()
+        guess.score(1234.0)
+        assert capsys.readouterr().out.startswith(f"{text} cannot be read") and quiz.scored == len(truths)
+
+
 def test_a_guess_is_scored_once(capsys):
     predict = Quiz()
     guess = predict("?", ["a", "b"])
@@ -97,6 +114,7 @@ def test_a_question_with_a_kernel_is_a_box_with_its_words_and_a_place_for_the_an
 
 def test_show_prints_the_library_itself():
     assert "def run(" in show(width.run).data and show(width, "METHODS").data.startswith("METHODS:") and "GRIDS" not in show(width, "METHODS").data
+    assert show(sys.modules[live.__module__], "PIXELS").data == "INK, PIXELS = 100, 2"
     with pytest.raises(ValueError, match="assigns nothing"):
         show(width, "NOTHING")
 
@@ -295,6 +313,15 @@ def test_a_slider_begins_at_one_of_its_stops(name):
             begin, step = (np.log10(c.value) if hasattr(c, "base") else c.value), getattr(c, "step", 1)
             assert abs(((begin - c.min) / step + 0.5) % 1 - 0.5) < 1e-6
             assert hasattr(c, "base") or f"{step:.0e}"[0] in "125"
+
+
+@pytest.mark.parametrize("ranges, error, words", [
+    ({}, TypeError, "needs a range for each argument"),
+    *[({"n": r}, TypeError, "the range of n is") for r in ((), [("a", 1)], (0, 1, 2, 3))],
+    *[({"n": r}, ValueError, "low <= start <= high and low < high") for r in ((0, 1, 2), (1, 1))]])
+def test_a_range_that_is_none_is_one_clear_error(ranges, error, words):
+    with pytest.raises(error, match=words):
+        live(**ranges)(counter)
 
 
 def test_without_a_slider_there_is_nothing_to_play():

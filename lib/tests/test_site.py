@@ -17,7 +17,7 @@ LECTURE = (
                  "$$\\frac{\\lambda}{2}\\,\\lVert w\\rVert^2 .$$\n\n\\begin{align}x &= y\\\\ y &= z\\end{align}\n\n"
                  "See [the timeline](timeline.md), [the code](../lib/code.py), and [what follows](02-more.ipynb)."),
     ("code", "from metrized import figures, lesson\nfrom metrized.live import live\nopen({runs!r}, 'a').write('x')\n"
-             "lesson.claim('one | $less$ *two*', -1, (-2, 0))"),
+             "lesson.claim('one | $less$ *two* √2', -1, (-2, 0))"),
     ("markdown", "## A figure"),
     ("code", "live(step_size=(0.0, 2.3))(figures.parabola)"),
     ("code", "predict = lesson.Quiz()\nguess = predict('Is it a gnu?', ['perhaps', 'no'])\nguess"),
@@ -254,7 +254,7 @@ def test_questions_stand_there_and_answers_wait(html):
 def test_claims_lead_to_their_cells(html):
     row = re.search(r'<td>.*?href="lectures/01-tiny.html#([^"]*)".*?</tr>', (html / "claims.html").read_text(), re.S)
     words = [" ".join(unescape(re.sub("<[^>]*>", "", cell)).split()) for cell in re.findall(r"<td>.*?</td>", row[0], re.S)]
-    assert words == ["one | $less$ *two*", "-1", "[-2, 0]"]
+    assert words == ["one | $less$ *two* √2", "-1", "[-2, 0]"]
     cell = (html / "lectures/01-tiny.html").read_text().partition(f'id="{row[1]}"')[2]
     assert "holds  one" in unescape(re.sub("<[^>]*>", "", cell.partition("A figure")[0]))
 

@@ -213,9 +213,9 @@ def _form(answer, expected) -> str:
     if answer is None:
         return "The function returned None. Did you print the answer instead of returning it, or forget the `return`?"
     if isinstance(expected, tuple):
-        if not isinstance(answer, (tuple, list, np.ndarray)) or len(answer) != len(expected):
+        if not _several(answer) or len(answer) != len(expected):
             return f"The function should return {len(expected)} things, as in `return a, b`."
-        words = [_form(a, e).replace("The answer", f"Thing {i} of the {len(expected)} that you return", 1)
+        words = [("The answer is None." if a is None else _form(a, e)).replace("The answer", f"Thing {i} of the {len(expected)} that you return", 1)
                  for i, (a, e) in enumerate(zip(answer, expected, strict=True), 1)]
         return next(filter(None, words), "")
     a = _numbers(answer)
@@ -225,8 +225,10 @@ def _form(answer, expected) -> str:
     if a.shape != np.shape(expected):
         if np.shape(expected) == () and a.size == 1:
             return "The answer should be one number, and not a list that holds one."
-        words = lambda shape: list(shape) or "of a single number"
-        return f"The answer should have the shape {words(np.shape(expected))}, and has {words(a.shape)}."
+        due, shape = list(np.shape(expected)), list(a.shape)
+        if not due:
+            return f"The answer should be one number, and has the shape {shape}."
+        return f"The answer should have the shape {due}, and {f'has {shape}' if shape else 'is one number'}."
     return "" if np.isfinite(a).all() else "The answer holds NaN or infinity; look for a division by zero, or for exp of a large number."
 
 
@@ -255,6 +257,11 @@ def _copies(instance: tuple) -> tuple:
     return tuple(x if callable(x) else copy.deepcopy(x) for x in instance)
 
 
+def _several(answer) -> bool:
+    """Whether it is several things. (NumPy's numbers come as arrays from a student's process.)"""
+    return isinstance(answer, (tuple, list)) or isinstance(answer, np.ndarray) and answer.ndim > 0
+
+
 def _numbers(x) -> np.ndarray | None:
     """A plain array of finite or infinite numbers, or None for anything else: no object with its own idea of equality gets in."""
     try:
@@ -267,7 +274,7 @@ def _numbers(x) -> np.ndarray | None:
 def _same(answer, expected, tolerance: float) -> bool:
     """Whether the answer has the expected structure, shapes and, within `tolerance` of their scale, numbers. (A misconception may expect NaN.)"""
     if isinstance(expected, tuple):
-        pairs = isinstance(answer, (tuple, list, np.ndarray)) and len(answer) == len(expected) and zip(answer, expected, strict=True)
+        pairs = _several(answer) and len(answer) == len(expected) and zip(answer, expected, strict=True)
         return bool(pairs) and all(_same(a, e, tolerance) for a, e in pairs)
     a, e = _numbers(answer), np.asarray(expected, dtype=float)
     if a is None or a.shape != e.shape:

@@ -2,6 +2,7 @@
 import hashlib
 import importlib
 import inspect
+import itertools
 import json
 import keyword
 import os
@@ -28,12 +29,13 @@ from .submissions import Homework, Unreadable, content, defines, extract, files,
 from .worker import unpack
 
 PATIENCE = 20
-"""How many times the limit of one cell all cells and exercises of a submission may take together."""
+"""How many times the limit of one cell all cells and exercises of a submission may take together; what has begun by then may end."""
 MOST = 4096
 """Numbers in an answer. Right ones are far smaller, and laws combine answers with each other, rows with columns too."""
 STATUS = {"passed": "ok", "wrong": "wrong", "error": "error", "empty": "missing"}
-AGAIN = "Asked the same twice, your function gave a right answer and then a wrong one: it must depend on its arguments alone."
+AGAIN = "Asked the same twice, your function gave a right answer and then {}: it must depend on its arguments alone."
 STOPPED = {"timeout": "It did not end within {seconds:g} seconds.",
+           "late": "All cells and exercises together did not end within {patience:g} seconds.",
            "died": "Its process ended, by its own doing or at a limit ({memory} MiB of memory, {processes} processes)."}
 
 
@@ -75,7 +77,7 @@ class Attempt:
         return [f"Code cell {i} did not come back and was left out: {self._why(how)}" for i, how in self.stopped.items()]
 
     def _why(self, stopped: str) -> str:
-        return STOPPED[stopped].format(**asdict(self.sandbox.limits))
+        return STOPPED[stopped].format(**asdict(self.sandbox.limits), patience=PATIENCE * self.sandbox.limits.seconds)
 
     def mark(self, exercise: Exercise, seed: int) -> Mark:
         """The mark of one exercise."""
@@ -93,7 +95,7 @@ class Attempt:
                 return STATUS[found.status], found.hint, found.details
         except Stopped as stop:
             self._drop()
-            return stop.status, self._why(stop.status), ""
+            return stop.status, self._why("late" if stop.status == "timeout" and self._late() else stop.status), ""
         for i in reversed(places):
             if i in self.stopped:
                 return self.stopped[i], f"The cell that defines it did not come back. {self._why(self.stopped[i])}", ""
@@ -105,9 +107,9 @@ class Attempt:
     def _ready(self, name: str) -> list[str] | None:
         """A worker that has run the cells; the arguments of a function in it, or None where there is no such function."""
         while not self.worker:
-            if time.monotonic() > self.end:
-                raise Stopped("timeout")
+            self._in_time()
             self._start()
+        self._in_time()
         self.begun = time.monotonic()
         found = self.worker.ask(self.sandbox.limits.seconds, do="names", names=[name]).get("names")
         if not isinstance(found, dict) or name not in found:
@@ -124,6 +126,7 @@ class Attempt:
         for i, source in self.cells.items():
             if i in self.stopped:
                 continue
+            self._in_time()
             try:
                 answer = self.worker.ask(seconds, do="run", cell=i, source=source)
             except Stopped as stop:
@@ -131,6 +134,14 @@ class Attempt:
                 return self._drop()
             if "raised" in answer:
                 self.raised[i] = _raised(answer)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self.end
+
+    def _in_time(self) -> None:
+        """Raises Stopped where the time for all of it has run out."""
+        if self._late():
+            raise Stopped("timeout")
 
     def _drop(self) -> None:
         if self.worker:
@@ -144,7 +155,10 @@ class Attempt:
         if not first.passed:
             return first
         again = check(exercise, student, seed)
-        return again if again.passed else Report(exercise, "wrong", AGAIN, again.details)
+        if again.passed:
+            return again
+        status, then = ("error", "raised an error") if again.status == "error" else ("wrong", "gave a wrong one")
+        return Report(exercise, status, AGAIN.format(then), again.details)
 
     def _function(self, name: str, parameters: list[str], deadline: float) -> Callable:
         """The student's function, as one that can be called here."""
@@ -227,8 +241,12 @@ def _seed(out: Path, homework: str, variant: int | None) -> int:
     """This run's secret, made once and kept for its continuation. Raises ValueError where `out` belongs to another homework."""
     out.mkdir(parents=True, exist_ok=True)
     file, this = out / "run.json", {"homework": homework, "variant": variant}
-    if file.exists():
-        kept = json.loads(file.read_text())
+    try:
+        kept = json.loads(file.read_text()) if file.exists() else None
+    except ValueError:  # cut off when it was written, before anything was graded
+        file.unlink()
+        kept = None
+    if kept:
         if {name: kept[name] for name in this} != this:
             raise ValueError(f"{out} holds the grades of {kept['homework']}{_of(kept['variant'])}; give another --out, or --fresh to begin anew")
         return kept["seed"]
@@ -247,6 +265,23 @@ def _sha256(path: Path) -> str:
         return hashlib.sha256(content(path)).hexdigest()
     except Unreadable:
         return ""
+
+
+def unpacked(archive: Path, folder: Path) -> Path:
+    """The folder with what is in the archive. What was mended there stays until the archive is another one; then it is kept beside."""
+    mark, sha256 = folder / ".archive", hashlib.sha256(archive.read_bytes()).hexdigest()
+    if mark.is_file() and mark.read_text() == sha256:
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:  # half an archive is none
+        fresh = extract(archive, Path(temporary) / "all")
+        (fresh / mark.name).write_text(sha256)
+        if folder.exists():
+            kept = next(place for i in itertools.count(1) if not (place := folder.with_name(f"{folder.name}-{i}")).exists())
+            folder.rename(kept)
+            typer.echo(f"another archive than before: what that one held, with what you have mended in it, is in {kept}")
+        fresh.rename(folder)
+    return folder
 
 
 def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw2, ...")],
@@ -279,16 +314,17 @@ def command(homework: Annotated[str, typer.Argument(metavar="HWN", help="hw1, hw
     checker = load(homework, checkout, variant)[1]
     if not submissions.exists():
         raise ValueError(f"{submissions} does not exist; give the folder with the submissions")
-    out = (out or submissions.with_name(f"{submissions.stem if submissions.is_file() else submissions.resolve().name}-graded")).resolve()
+    place = submissions.resolve()
+    out = (out or place.with_name(f"{place.stem if place.is_file() else place.name}-graded")).resolve()
     if fresh:
         for part in (out / "results", out / "feedback", out / "gradescope", out / "run.json"):
             shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix="metrized-") as temporary:
-        folder = extract(submissions, out / "submissions") if submissions.is_file() else submissions.resolve()
+        folder = unpacked(place, out / "submissions") if place.is_file() else place
         found = find(folder)
         if not found:
             raise ValueError(f"there is no .ipynb file in {submissions}")
-        if others := [path.relative_to(folder).as_posix() for path in files(folder) if path not in found.values()]:
+        if others := [report.plain(path.relative_to(folder).as_posix()) for path in files(folder) if path not in found.values()]:
             typer.echo(f"not notebooks, and not graded: {', '.join(others[:5])}{f' and {len(others) - 5} more' if len(others) > 5 else ''}")
         closed = [PACKAGE / "check", PACKAGE / "teach", checkout / "solutions", folder, out]
         sandbox = best(stage(Path(temporary)), Limits(timeout, memory, processes), closed, container)

@@ -26,8 +26,8 @@ from .results import STATUSES, Mark, Result, in_order
 
 LONGEST = 20_000
 """Characters of one text on a page."""
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
-"""Control characters, those that turn the direction of a text around, and halves of characters, which no file can hold."""
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]")
+"""Control characters, spaces without a width, those that turn the direction of a text around, and halves of characters, which no file can hold."""
 FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠", "'")
 """How a text begins that a spreadsheet program takes for a formula, and the apostrophe that says that it is none."""
 RESERVED = {"con", "prn", "aux", "nul", "conin$", "conout$", *(f"{port}{i}" for port in ("com", "lpt") for i in "0123456789¹²³")}

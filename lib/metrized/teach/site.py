@@ -1,7 +1,7 @@
 """The website of the course: every lecture as it runs today, the homeworks, the timeline, and every claim with its value.
 
 Three steps, each with a folder of its own: lectures are run (executed/, where each is kept until its code or the library changes), pages are written
-for Sphinx (source/, which stays only where Sphinx finds a fault), and Sphinx makes the site (html/). Whatever a page needs lies in html/.
+for Sphinx (source/, which stays where something fails), and Sphinx makes the site (html/). Whatever a page needs lies in html/.
 """
 import os
 import re
@@ -193,7 +193,7 @@ def name(file: Path, number: int) -> str:
 
 def tables(course: Course, lectures: dict[Path, NotebookNode]) -> str:
     """All claims, a table for each lecture, whose rows lead to the cells that compute them."""
-    plain = lambda text: re.sub(r"([^\w\s])", r"\\\1", text)
+    plain = lambda text: re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # Markdown takes a backslash away before these alone
     lines = []
     for file, notebook in lectures.items():
         rows = [f"| [{plain(claim.statement)}](#{name(file, claim.cell)}) | {plain(claim.value)} | {plain(claim.bounds)} |"
